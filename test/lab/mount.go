@@ -1,0 +1,87 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// Mount is a share mounted by a csi-9p process.
+type Mount struct {
+	*Process
+	Dir string // where it is mounted
+}
+
+// MountShare mounts a share by `csi-9p mount --foreground` until the test ends. The
+// options are those of -o: "cache=none".
+func MountShare(tb testing.TB, url string, options ...string) *Mount {
+	tb.Helper()
+	NeedRoot(tb)
+	dir := filepath.Join(Dir(tb), "m")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	args := []string{"mount", "--foreground", url, dir}
+	if len(options) > 0 {
+		args = append(args, "-o", strings.Join(options, ","))
+	}
+	m := &Mount{Dir: dir, Process: Start(tb, exec.Command(Binary(tb), args...))}
+	Eventually(tb, 15*time.Second, func() error {
+		select {
+		case <-m.Ended():
+			tb.Fatalf("csi-9p mount %s ended: %v\n%s", url, m.err, m.Output())
+		default:
+		}
+		return m.mounted()
+	})
+	tb.Cleanup(func() { m.Unmount(tb) })
+	return m
+}
+
+// mounted is nil when something is mounted at the directory. It never touches
+// the directory itself, which can block.
+func (m *Mount) mounted() error {
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(m.Dir))
+	if err != nil {
+		return err
+	}
+	if len(mounts) == 0 {
+		return fmt.Errorf("nothing is mounted at %s", m.Dir)
+	}
+	return nil
+}
+
+// Unmount detaches the mount and waits until its process has ended, which it
+// must do by itself. A mount that is gone already is fine.
+func (m *Mount) Unmount(tb testing.TB) {
+	tb.Helper()
+	abort := m.abortFile()
+	err := unix.Unmount(m.Dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		tb.Errorf("unmount %s: %v", m.Dir, err)
+	}
+	if err := m.Wait(10 * time.Second); err != nil {
+		tb.Errorf("csi-9p mount after umount: %v", err)
+		if err := os.WriteFile(abort, []byte("1"), 0); err != nil {
+			tb.Logf("abort: %v", err)
+		}
+	}
+}
+
+// abortFile is the file that ends the mount's connection, whoever waits on it
+// (Documentation/filesystems/fuse/fuse.rst, "Aborting a filesystem connection").
+func (m *Mount) abortFile() string {
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(m.Dir))
+	if err != nil || len(mounts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", mounts[0].Minor)
+}

@@ -1,0 +1,164 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is a child that dies with the test, at the latest.
+type Process struct {
+	cmd    *exec.Cmd
+	output output
+	ended  chan struct{}
+	err    error // why it ended: set before ended is closed
+}
+
+// output keeps what a process says, for the report of a failed test.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// Start runs a command until it ends by itself or the test ends. What it
+// printed is shown if the test fails.
+func Start(tb testing.TB, cmd *exec.Cmd) *Process {
+	tb.Helper()
+	p := &Process{cmd: cmd, ended: make(chan struct{})}
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, mark())
+	if cmd.Stdout == nil {
+		cmd.Stdout = &p.output
+	}
+	cmd.Stderr = &p.output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		tb.Fatalf("start %s: %v", cmd, err)
+	}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.ended)
+	}()
+	tb.Cleanup(func() {
+		p.Kill(tb)
+		if tb.Failed() {
+			tb.Logf("%s said:\n%s", cmd, &p.output)
+		}
+	})
+	return p
+}
+
+// mark is the environment variable that tells this run's processes from others.
+func mark() string { return markEnv + "=" + strconv.Itoa(os.Getpid()) }
+
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Output is what the process has printed so far.
+func (p *Process) Output() string { return p.output.String() }
+
+// Ended is closed when the process is gone.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Signal sends a signal; that the process is gone already is no error.
+func (p *Process) Signal(tb testing.TB, sig os.Signal) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		tb.Errorf("signal %s: %v", p.cmd, err)
+	}
+}
+
+// Kill ends the process and everything in its group by SIGKILL and waits until
+// it is gone.
+func (p *Process) Kill(tb testing.TB) {
+	tb.Helper()
+	select {
+	case <-p.ended:
+		return
+	default:
+	}
+	if err := syscall.Kill(-p.PID(), syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		tb.Errorf("kill %s: %v", p.cmd, err)
+	}
+	if err := p.Wait(10 * time.Second); errors.Is(err, errStillRuns) {
+		tb.Errorf("%s survives SIGKILL: it waits in the kernel", p.cmd)
+	}
+}
+
+var errStillRuns = errors.New("still runs")
+
+// Wait returns why the process ended, nil for exit status 0, or an error when
+// it has not ended in time.
+func (p *Process) Wait(limit time.Duration) error {
+	select {
+	case <-p.ended:
+		return p.err
+	case <-time.After(limit):
+		return fmt.Errorf("%s: %w after %v", p.cmd, errStillRuns, limit)
+	}
+}
+
+// Run runs a command to its end, which must be exit status 0 within limit, and
+// returns its standard output.
+func Run(tb testing.TB, limit time.Duration, cmd *exec.Cmd) string {
+	tb.Helper()
+	var stdout output
+	cmd.Stdout = &stdout
+	p := Start(tb, cmd)
+	if err := p.Wait(limit); err != nil {
+		p.Kill(tb)
+		tb.Fatalf("%s: %v\n%s%s", cmd, err, &stdout, p.Output())
+	}
+	return stdout.String()
+}
+
+// Shell runs a script by sh -e in a directory, as [Run] does.
+func Shell(tb testing.TB, limit time.Duration, dir, script string, args ...string) string {
+	tb.Helper()
+	cmd := exec.Command("sh", append([]string{"-e", "-c", script, "sh"}, args...)...)
+	cmd.Dir = dir
+	return Run(tb, limit, cmd)
+}
+
+// Eventually asks until the answer is nil, and fails with the last one when it
+// is not within limit.
+func Eventually(tb testing.TB, limit time.Duration, ask func() error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tb.Fatalf("not within %v: %v", limit, err)
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package lab
+
+import (
+	"fmt"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// Server is a 9P server in a process of its own.
+type Server struct {
+	*Process
+	URL  string // whose root is the exported directory
+	Root string // the exported directory
+}
+
+// Diod runs Debian's diod on a directory until the test ends: version 1.0.24,
+// whose msize is 64 KiB, that knows neither Trenameat nor Tunlinkat, and whose
+// locks cover whole files.
+func Diod(tb testing.TB, root string) *Server {
+	tb.Helper()
+	diod := Need(tb, "diod", "diod")
+	cmd := exec.Command(diod, "--foreground", "--no-auth", "--no-userdb", "--logdest", "stderr",
+		"--config-file", "/dev/null", "--listen", "127.0.0.1:0", "--export", root)
+	return serve(tb, cmd, root, root)
+}
+
+// Exporter runs `csi-9p serve` on a directory until the test ends.
+func Exporter(tb testing.TB, root string, flags ...string) *Server {
+	tb.Helper()
+	args := append([]string{"serve", "--listen", "tcp://127.0.0.1:0"}, flags...)
+	return serve(tb, exec.Command(Binary(tb), append(args, root)...), root, "")
+}
+
+// serve starts a server on a port of the kernel's choice and returns once it
+// listens. aname is what attaches to root.
+func serve(tb testing.TB, cmd *exec.Cmd, root, aname string) *Server {
+	tb.Helper()
+	p := Start(tb, cmd)
+	var port int
+	Eventually(tb, 10*time.Second, func() (err error) {
+		select {
+		case <-p.Ended():
+			tb.Fatalf("%s ended: %v\n%s", cmd, p.err, p.Output())
+		default:
+		}
+		port, err = listenPort(p.PID())
+		return err
+	})
+	return &Server{Process: p, Root: root, URL: fmt.Sprintf("tcp://127.0.0.1:%d%s", port, aname)}
+}
