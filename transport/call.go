@@ -1,0 +1,70 @@
+package transport
+
+// Lengths of heads that every transport relies on.
+const (
+	// HeadSize is what every message begins with: size[4] type[1] tag[2].
+	HeadSize = 7
+	// PayloadHeadSize is the head of a reply that carries a payload (Rread,
+	// Rreaddir): size[4] type[1] tag[2] count[4].
+	PayloadHeadSize = 11
+)
+
+// NoTag is the tag of Tversion and of nothing else (version(5): NOTAG).
+const NoTag = 0xffff
+
+// Call is one request on its way and the room for its reply.
+//
+// From Submit until Done.Complete(call) the Call and every byte it names are
+// the transport's: the caller neither reads, writes nor reuses any of it, and a
+// cancelled context changes nothing about that. A successful Withdraw gives all
+// of it back early. A completed Call may be filled and submitted again.
+type Call struct {
+	// Tag is the message's tag, as Head has it. Tags index a table: use small
+	// numbers, lowest free first. Two calls may not share a tag between
+	// Submit and Complete.
+	Tag uint16
+	// Head is the whole T-message but its payload; its size[4] counts the
+	// payload too.
+	Head []byte
+	// Out is the payload that follows Head on the wire (Twrite); nil for none.
+	Out []byte
+	// In is where the reply's payload goes (Rread, Rreaddir): its length is the
+	// count that Head asks for. Nil for a reply that arrives whole in Reply.
+	// Bytes of In beyond N are undefined after a completion.
+	In []byte
+	// Reply is room for the reply's head, by its capacity: PayloadHeadSize at
+	// least when In is set, and never less than an error reply takes. The
+	// transport sets it to the head that it received, or to the whole reply
+	// when no payload went to In.
+	Reply []byte
+	// Flow is whose account the payload is charged to; nil: the connection's
+	// own, which has no limit.
+	Flow *Flow
+	// Urgent lets the call use the room kept in reserve and pass every call
+	// that is not yet being sent, of its own flow too. It is for Tflush and
+	// Tclunk, which free what others wait for.
+	Urgent bool
+	// Done is told, once, that the call is complete.
+	Done Completer
+
+	// N is set before Complete: the payload bytes placed in In.
+	N int
+	// Err is set before Complete: nil when Reply holds a reply, an error reply
+	// included; else why the connection died, or ErrInvalidCall.
+	Err error
+
+	next, prev *Call
+	queue      *Queue
+	account    *Flow
+	charge     int64
+}
+
+// Completer receives completed calls.
+type Completer interface {
+	// Complete is called exactly once for a call that was submitted and not
+	// withdrawn, from any goroutine, and must not block: other calls'
+	// replies wait behind it. It may run before Submit has returned, and on
+	// the goroutine that submits another call: hold no lock across Submit that
+	// Complete takes. It may itself call Submit, Withdraw and Close.
+	Complete(*Call)
+}
