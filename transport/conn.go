@@ -13,6 +13,8 @@ var (
 	// it was filled: Head is short or disagrees with Tag, Out or the largest
 	// message, or the tag is another call's. The connection lives on.
 	ErrInvalidCall = errors.New("transport: invalid call")
+	// ErrForgotten is the Err of a call that Forget ended.
+	ErrForgotten = errors.New("transport: call given up by both ends")
 )
 
 // Conn is one connection to a 9P server. It is safe for concurrent use.
@@ -27,6 +29,12 @@ type Conn interface {
 	// given to the peer, it is the caller's again and Complete will not
 	// be called. False: it was sent, is being sent, or is complete.
 	Withdraw(*Call) bool
+	// Forget tells the transport that the peer has promised not to reply to the
+	// call of this tag any more, as Rflush does. The call, if it is still
+	// outstanding, is completed with ErrForgotten once its memory is in nobody
+	// else's hands: at once on a stream, when the device has handed it back on
+	// a ring. A tag that is not outstanding is ignored. A Completer may call it.
+	Forget(tag uint16)
 	// Traits says what this connection prefers and takes. It is constant.
 	Traits() Traits
 	// SetMsize sets the largest message from now on, in either direction, to
