@@ -1,0 +1,68 @@
+package ninep
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrLost is wrapped, beside unix.EIO, by calls that gave up waiting for a lost server.
+	ErrLost = errors.New("connection to the 9P server lost")
+	// ErrClosed is wrapped, beside unix.EIO, by calls on a session that was closed.
+	ErrClosed = errors.New("9P session closed")
+	// ErrNotNineP means that whoever answered does not speak 9P2000.L.
+	ErrNotNineP = errors.New("not a 9P2000.L server")
+	// ErrMsizeTooSmall means that the two ends found no usable message size: less than [MinMsize] was offered or
+	// answered.
+	ErrMsizeTooSmall = errors.New("9P message size too small")
+)
+
+// Error is a failed operation. It unwraps to its Errno, and to its cause where it has one: [ErrLost], [ErrClosed],
+// [ErrMalformed], or the error of the context that cancelled the call (then Errno is EINTR).
+type Error struct {
+	Op    string     // the operation, in the words of the protocol: "walk", "lopen"
+	Path  string     // the file, from the root of its attach; for people, not for programs
+	Errno unix.Errno // what the server answered, or what fits the cause best
+	Cause error      // nil when the server answered
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("9p ")
+	b.WriteString(e.Op)
+	if e.Path != "" {
+		b.WriteString(" " + e.Path)
+	}
+	b.WriteString(": ")
+	if e.Cause != nil {
+		b.WriteString(e.Cause.Error())
+	} else {
+		b.WriteString(e.Errno.Error())
+	}
+	return b.String()
+}
+
+// Unwrap makes errors.Is work for the number and for the cause.
+func (e *Error) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Errno}
+	}
+	return []error{e.Errno, e.Cause}
+}
+
+// errnoOf returns the number that an error without one stands for.
+func errnoOf(err error) unix.Errno {
+	var errno unix.Errno
+	switch {
+	case errors.As(err, &errno):
+		return errno
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return unix.EINTR
+	case errors.Is(err, ErrTooLong):
+		return unix.ENAMETOOLONG
+	}
+	return unix.EIO
+}
