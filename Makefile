@@ -1,0 +1,26 @@
+# csi-9p: what a developer runs. Every target works alone on a fresh Debian-like machine with Go, git, make and root.
+
+GO      ?= go
+LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+
+.PHONY: build demo test unit sanity lint deps clean
+
+build: ## the one binary, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.stamped=$(VERSION)' -o bin/csi-9p ./cmd/csi-9p
+
+demo: build ## the main job, every process of a cluster, in under 15 s
+	$(GO) run ./test/demo -binary bin/csi-9p
+
+test: deps ## every test: unit, race, conformance, mounts, CSI sanity
+	./test/run
+
+lint: ## vet and golangci-lint
+	$(GO) vet ./...
+	$(GO) run $(LINT) run ./...
+
+deps: ## the Debian packages that the tests run against
+	./test/deps
+
+clean:
+	rm -rf bin
