@@ -18,6 +18,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
+// errEnded stands for an early end with exit status 0.
+var errEnded = errors.New("the process is gone")
+
 // process is one of the driver's processes, started by the demo and ended by it.
 type process struct {
 	name string
@@ -56,7 +59,7 @@ func (p *process) awaitSocket(ctx context.Context, socket string) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("it ended at once: %v", p.err)
+			return fmt.Errorf("it ended at once: %w", errors.Join(errEnded, p.err))
 		case <-ctx.Done():
 			return fmt.Errorf("it never listened on %s: %w", socket, ctx.Err())
 		case <-time.After(2 * time.Millisecond):
@@ -72,9 +75,9 @@ func (p *process) end() error {
 	select {
 	case <-p.done:
 	case <-time.After(5 * time.Second):
-		p.cmd.Process.Kill()
+		err := p.cmd.Process.Kill()
 		<-p.done
-		return fmt.Errorf("%s did not stop within 5 s of SIGTERM", p.name)
+		return errors.Join(fmt.Errorf("%s did not stop within 5 s of SIGTERM", p.name), err)
 	}
 	if p.err != nil {
 		return fmt.Errorf("%s: %w", p.name, p.err)
