@@ -3,6 +3,18 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
+)
+
+// Sizes of the small slots; the largest is the option's.
+const (
+	pageSlot  = 4 << 10
+	smallSlot = 64 << 10
 )
 
 // ErrSlotSize is wrapped by the error of a Get for more than a slot holds.
@@ -10,32 +22,167 @@ var ErrSlotSize = errors.New("transport: larger than an arena slot")
 
 // ArenaOptions shape an Arena.
 type ArenaOptions struct {
-	// SlotSize is the length of the largest slots in bytes.
+	// SlotSize is the length in bytes of the largest slots. It is rounded up to
+	// pages.
 	SlotSize int
-	// Limit is how many bytes all slots in use may have together.
+	// Limit is how many bytes all slots in use may have together, SlotSize at
+	// least.
 	Limit int64
 }
 
-// Arena is payload memory.
-type Arena struct{}
+// Arena is payload memory outside the Go heap: page-aligned slots of 4 KiB,
+// 64 KiB and SlotSize (whole pages each), from anonymous mappings that cost
+// memory only once touched. Slots in use and free slots kept warm are never
+// more than Limit bytes together. An Arena is safe for concurrent use.
+type Arena struct {
+	limit  int64
+	budget *semaphore.Weighted
 
-// Slot is a piece of an Arena.
-type Slot struct{}
+	mu      sync.Mutex
+	classes []class // ascending by size
+	used    int64   // bytes in slots that were handed out
+	warm    int64   // bytes in free slots whose pages may be resident
+	closed  bool
+}
 
-// NewArena makes an arena.
-func NewArena(o ArenaOptions) (*Arena, error) { return &Arena{}, nil }
+// class is the slots of one size.
+type class struct {
+	size   int
+	region []byte // as much as Limit holds of them
+	carved int    // bytes of region that are slots by now
+	warm   *Slot  // free, pages may be resident; the last used comes first
+	cold   *Slot  // free, pages given back
+}
 
-// Get returns a slot of n bytes at least and waits for one.
-func (a *Arena) Get(ctx context.Context, n int) (*Slot, error) { return nil, nil }
+// NewArena reserves the address space; memory is taken as slots are touched.
+func NewArena(o ArenaOptions) (*Arena, error) {
+	page := os.Getpagesize()
+	if o.SlotSize <= 0 || o.Limit < int64(roundUp(o.SlotSize, page)) {
+		return nil, fmt.Errorf("transport: an arena of %d bytes has no room for a slot of %d: raise the limit", o.Limit, o.SlotSize)
+	}
+	a := &Arena{limit: o.Limit, budget: semaphore.NewWeighted(o.Limit)}
+	for _, size := range []int{pageSlot, smallSlot, o.SlotSize} {
+		size = roundUp(size, page)
+		if size > roundUp(o.SlotSize, page) || len(a.classes) > 0 && a.classes[len(a.classes)-1].size >= size {
+			continue
+		}
+		region, err := unix.Mmap(-1, 0, int(o.Limit)/size*size, unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("transport: mapping an arena of %d bytes: %w", o.Limit, err), a.unmap())
+		}
+		a.classes = append(a.classes, class{size: size, region: region})
+	}
+	return a, nil
+}
 
-// TryGet is Get without waiting: nil when there is none.
-func (a *Arena) TryGet(n int) *Slot { return nil }
+// Get returns a slot of n bytes at least, and waits for one, first come first
+// served, while Limit is reached. It fails with ctx's error, with ErrSlotSize
+// for more than SlotSize bytes, or with ErrClosed. It allocates nothing once the
+// slots in use have been as many before, unless it has to wait.
+func (a *Arena) Get(ctx context.Context, n int) (*Slot, error) {
+	c := a.class(n)
+	if c == nil {
+		return nil, fmt.Errorf("%w: %d bytes asked, a slot has %d", ErrSlotSize, n, a.classes[len(a.classes)-1].size)
+	}
+	if err := a.budget.Acquire(ctx, int64(c.size)); err != nil {
+		return nil, err
+	}
+	if s := a.take(c); s != nil {
+		return s, nil
+	}
+	a.budget.Release(int64(c.size))
+	return nil, ErrClosed
+}
 
-// Close ends the arena.
-func (a *Arena) Close() error { return nil }
+// TryGet is Get without waiting: nil when a slot of n bytes is not to be had now.
+func (a *Arena) TryGet(n int) *Slot {
+	c := a.class(n)
+	if c == nil || !a.budget.TryAcquire(int64(c.size)) {
+		return nil
+	}
+	s := a.take(c)
+	if s == nil {
+		a.budget.Release(int64(c.size))
+	}
+	return s
+}
 
-// Bytes is the slot's memory.
-func (s *Slot) Bytes() []byte { return nil }
+// Close lets every Get to come fail with ErrClosed; one that waits fails when
+// its turn comes. The memory is unmapped once the last slot is released.
+func (a *Arena) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil
+	}
+	a.closed = true
+	if a.used > 0 {
+		return nil
+	}
+	return a.unmap()
+}
 
-// Release gives the slot back.
-func (s *Slot) Release() {}
+// class returns the class of the smallest slots with n bytes, nil for none.
+func (a *Arena) class(n int) *class {
+	for i := range a.classes {
+		if n <= a.classes[i].size {
+			return &a.classes[i]
+		}
+	}
+	return nil
+}
+
+// take hands out a slot that the budget has been charged for; nil once closed.
+func (a *Arena) take(c *class) *Slot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil
+	}
+	s := c.warm
+	switch {
+	case s != nil:
+		c.warm = s.next
+		a.warm -= int64(c.size)
+	case c.cold != nil:
+		s = c.cold
+		c.cold = s.next
+	default:
+		s = &Slot{arena: a, class: c, bytes: c.region[c.carved : c.carved+c.size : c.carved+c.size]}
+		c.carved += c.size
+	}
+	s.next, s.free = nil, false
+	a.used += int64(c.size)
+	a.cool()
+	return s
+}
+
+// cool gives pages of free slots back to the system until what is resident
+// keeps to the limit. It has work only when the mix of sizes asked for changes.
+func (a *Arena) cool() {
+	for i := len(a.classes) - 1; i >= 0; i-- {
+		c := &a.classes[i]
+		for a.used+a.warm > a.limit && c.warm != nil {
+			s := c.warm
+			c.warm, s.next, c.cold = s.next, c.cold, s
+			a.warm -= int64(c.size)
+			// It fails only for a range that is no mapping of ours, and then
+			// the worst is memory that stays resident.
+			_ = unix.Madvise(s.bytes, unix.MADV_DONTNEED)
+		}
+	}
+}
+
+// unmap gives all regions back.
+func (a *Arena) unmap() error {
+	var errs []error
+	for i := range a.classes {
+		c := &a.classes[i]
+		errs = append(errs, unix.Munmap(c.region))
+		c.region, c.warm, c.cold = nil, nil, nil
+	}
+	return errors.Join(errs...)
+}
+
+func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }

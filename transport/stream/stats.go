@@ -1,0 +1,22 @@
+package stream
+
+import "sync/atomic"
+
+// Stats counts what a connection received.
+type Stats struct {
+	// PayloadPlaced is how many payload bytes were read from the socket to where
+	// they were wanted.
+	PayloadPlaced uint64
+	// PayloadCopied is how many came by way of the read-ahead buffer.
+	PayloadCopied uint64
+}
+
+// counters are the live Stats.
+type counters struct {
+	placed, copied atomic.Uint64
+}
+
+// Stats returns the counts so far. It is safe for concurrent use.
+func (c *Conn) Stats() Stats {
+	return Stats{PayloadPlaced: c.stats.placed.Load(), PayloadCopied: c.stats.copied.Load()}
+}

@@ -1,0 +1,42 @@
+package stream
+
+import (
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A server that is gone without a word is noticed after userTimeout: by
+// keepalive when nothing is being sent, by TCP_USER_TIMEOUT (tcp(7)) when sent
+// data is not acknowledged.
+const (
+	keepIdle     = 15 * time.Second
+	keepInterval = 5 * time.Second
+	keepCount    = 3
+	userTimeout  = 30 * time.Second
+)
+
+// tuneTCP sets the options of a TCP connection, and nothing on another. An
+// option that cannot be set costs latency or notice, never correctness, so
+// errors are left.
+func tuneTCP(c net.Conn) {
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	_ = t.SetNoDelay(true)
+	_ = t.SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable:   true,
+		Idle:     keepIdle,
+		Interval: keepInterval,
+		Count:    keepCount,
+	})
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+	})
+}

@@ -1,0 +1,42 @@
+package stream
+
+import "net"
+
+// wire moves bytes to and from the peer. One goroutine sends at a time and one
+// receives.
+type wire interface {
+	// send writes what is left of the batch. Without wait it stops where the
+	// peer would have to be waited for and leaves the rest in the batch.
+	send(b *batch, wait bool) error
+	// recv waits until there is something, reads it into p and what does not
+	// fit there into ahead(), and returns how many bytes that was together. ahead is
+	// asked when there is something to read, at the earliest.
+	recv(p []byte, ahead func() []byte) (int, error)
+}
+
+// plain is the wire of a net.Conn that offers nothing but Read and Write.
+type plain struct {
+	conn net.Conn
+}
+
+// send writes nothing without wait: Write cannot be kept from blocking.
+func (w *plain) send(b *batch, wait bool) error {
+	if !wait {
+		return nil
+	}
+	for b.left() {
+		n, err := w.conn.Write(b.parts[0])
+		b.written(n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *plain) recv(p []byte, ahead func() []byte) (int, error) {
+	if len(p) == 0 {
+		p = ahead()
+	}
+	return w.conn.Read(p)
+}
