@@ -1,0 +1,16 @@
+package fuse
+
+// loop is how requests come from the kernel and how replies get there.
+type loop interface {
+	// serve reads requests and hands them to the connection until the connection ends, which it reports as ErrAborted or
+	// nil, or until stop.
+	serve() error
+	// stop makes serve return soon; replies are still sent.
+	stop()
+	// reply sends r.iov[:r.iovs]. After close it drops it.
+	reply(r *Request)
+	// notify sends one notification.
+	notify(msg []byte) error
+	// close lets go of the kernel's side. It comes after serve returned.
+	close() error
+}
