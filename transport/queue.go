@@ -2,7 +2,8 @@ package transport
 
 // Queue is a first-in first-out queue of calls, threaded through the calls
 // themselves so that queueing allocates nothing. A call is in one queue at a
-// time. The zero Queue is empty. A Queue is not safe for concurrent use.
+// time. The zero Queue is empty. A Queue must not be copied once it was used and is
+// not safe for concurrent use.
 type Queue struct {
 	head, tail *Call
 }

@@ -146,8 +146,8 @@ func (c *Conn) writeBatch(wait bool) bool {
 func (c *Conn) nextBatch() bool {
 	for {
 		c.mu.Lock()
-		done := c.endBatch()
-		if done.Empty() {
+		c.endBatch()
+		if c.ended.Empty() {
 			c.admit()
 			c.writing = c.err == nil && c.load()
 			more := c.writing
@@ -160,30 +160,29 @@ func (c *Conn) nextBatch() bool {
 		}
 		c.mu.Unlock()
 		// Still the writer, so that run waits for these.
-		for call := done.Pop(); call != nil; call = done.Pop() {
+		for call := c.ended.Pop(); call != nil; call = c.ended.Pop() {
 			call.Done.Complete(call)
 		}
 	}
 }
 
-// endBatch marks the batch's calls as sent and returns those whose reply has
-// come already. On a dead connection it leaves all of them to run. The caller
-// holds c.mu and is the writer.
-func (c *Conn) endBatch() (done transport.Queue) {
+// endBatch marks the batch's calls as sent; those that are over it puts in
+// c.ended. On a dead connection it leaves all of them to run. The caller holds
+// c.mu and is the writer.
+func (c *Conn) endBatch() {
 	if c.err != nil {
-		return done
+		return
 	}
 	for _, call := range c.batch.calls {
 		e := c.table.get(call.Tag)
 		if e.state == over {
 			c.retire(e)
-			done.Push(call)
+			c.ended.Push(call)
 		} else {
 			e.state = sent
 		}
 	}
 	c.batch.reset()
-	return done
 }
 
 // retire takes a call that was replied to out of the books. The caller holds

@@ -56,8 +56,9 @@ type Conn struct {
 	msize    atomic.Uint32
 	stats    counters
 	in       *reader
-	batch    batch         // the writer's
-	handover chan struct{} // the writing goes to the writer goroutine
+	batch    batch           // the writer's
+	ended    transport.Queue // the writer's: calls that it has to complete
+	handover chan struct{}   // the writing goes to the writer goroutine
 	lost     chan struct{}
 
 	mu         sync.Mutex
