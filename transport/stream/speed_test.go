@@ -1,0 +1,114 @@
+package stream_test
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/stream"
+)
+
+// nullServer answers Tread with as many zeros as asked and all else with an
+// empty reply, and allocates nothing per message.
+func nullServer(conn net.Conn) {
+	in := bufio.NewReaderSize(conn, 64<<10)
+	var head [11]byte
+	reply := make([]byte, 11+4<<20)
+	for {
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			return
+		}
+		if _, err := in.Discard(int(binary.LittleEndian.Uint32(head[:])) - len(head)); err != nil {
+			return
+		}
+		n := 0
+		if head[4] == tread {
+			n = int(binary.LittleEndian.Uint32(head[7:]))
+		}
+		binary.LittleEndian.PutUint32(reply, uint32(11+n))
+		reply[4], reply[5], reply[6] = head[4]+1, head[5], head[6]
+		binary.LittleEndian.PutUint32(reply[7:], uint32(n))
+		if _, err := conn.Write(reply[:11+n]); err != nil {
+			return
+		}
+	}
+}
+
+// signal tells of completed calls without allocating.
+type signal chan struct{}
+
+func (s signal) Complete(*transport.Call) { s <- struct{}{} }
+
+func TestACallAllocatesNothing(t *testing.T) {
+	c, p := connect(t, unixPair, stream.Options{})
+	go nullServer(p.conn)
+	s := make(signal, 1)
+	flow := transport.NewFlow(1 << 20)
+	for name, call := range map[string]*transport.Call{
+		"read of 4 KiB":   readCall(s, 1, 4<<10),
+		"read of 1 MiB":   readCall(s, 1, 1<<20),
+		"write of 64 KiB": writeCall(s, 2, make([]byte, 64<<10)),
+		"write of 1 MiB":  writeCall(s, 2, make([]byte, 1<<20)),
+		"clunk":           clunkCall(s, 3),
+	} {
+		call.Flow = flow
+		if n := testing.AllocsPerRun(200, func() { c.Submit(call); <-s }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+		if call.Err != nil || call.N != len(call.In) {
+			t.Errorf("%s: N %d, error %v", name, call.N, call.Err)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for _, w := range wires[:2] {
+		for _, size := range []int{4 << 10, 16 << 10, 64 << 10, 1 << 20} {
+			for _, depth := range []int{1, 16} {
+				b.Run(fmt.Sprintf("%s/%dKiB/depth=%d", w.name, size>>10, depth), func(b *testing.B) {
+					c, p := connect(b, w.pair, stream.Options{})
+					go nullServer(p.conn)
+					keep(b, c, depth, size, func(tag uint16) *transport.Call { return readCall(nil, tag, size) })
+					total := c.Stats()
+					b.ReportMetric(float64(total.PayloadCopied)/float64(b.N*size), "copied/B")
+				})
+			}
+		}
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	for _, w := range wires[:2] {
+		for _, size := range []int{4 << 10, 1 << 20} {
+			b.Run(fmt.Sprintf("%s/%dKiB/depth=16", w.name, size>>10), func(b *testing.B) {
+				c, p := connect(b, w.pair, stream.Options{})
+				go nullServer(p.conn)
+				out := make([]byte, size)
+				keep(b, c, 16, size, func(tag uint16) *transport.Call { return writeCall(nil, tag, out) })
+			})
+		}
+	}
+}
+
+// keep has depth calls in flight until b.N have been made.
+func keep(b *testing.B, c *stream.Conn, depth, size int, call func(tag uint16) *transport.Call) {
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	free := make(chan *transport.Call, depth)
+	for tag := range depth {
+		made := call(uint16(tag))
+		made.Done = completer(func(c *transport.Call) { free <- c })
+		free <- made
+	}
+	b.ResetTimer()
+	for range b.N {
+		c.Submit(<-free)
+	}
+	for range depth {
+		<-free
+	}
+}
