@@ -1,0 +1,161 @@
+package ninetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+var flushRules = []rule{
+	{"unknown-tag-is-answered", flushUnknown},
+	{"comes-after-the-reply-it-flushed", flushOrder},
+	{"of-a-flush-and-of-itself", flushFlush},
+	{"cancelled-calls-leak-no-fids-and-tags", flushLeaks},
+	{"cancelled-writes-are-whole-or-not-at-all", flushWrites},
+}
+
+func flushUnknown(s *scope) {
+	w := s.wire()
+	for _, tag := range []uint16{100, 0, 0xfffe} {
+		if reply := w.say(&ninep.Tflush{OldTag: tag}); refusal(reply) != 0 {
+			s.tb.Errorf("Tflush of tag %d: %+v", tag, reply)
+		}
+	}
+	w.must(&ninep.Tgetattr{Fid: dirFid, Mask: ninep.AttrBasic})
+}
+
+// flushOrder: once Rflush is here no reply to the old tag may follow, so that
+// the tag can be used again (flush(5)).
+func flushOrder(s *scope) {
+	s.file("f", string(random(30, 60<<10)))
+	w := s.wire()
+	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
+	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+	for range 200 {
+		read := w.start(1, &ninep.Tread{Fid: 9, Count: 60 << 10})
+		flush := w.start(2, &ninep.Tflush{OldTag: 1})
+		if reply := flush.wait(); refusal(reply) != 0 {
+			s.tb.Fatalf("Tflush: %+v", reply)
+		}
+		read.flushed()
+		w.must(&ninep.Tgetattr{Fid: 9, Mask: ninep.AttrBasic})
+	}
+}
+
+// flushed takes the tag back after Rflush: a reply that comes after all would
+// be a protocol violation to the transport.
+func (p *pending) flushed() {
+	s := p.w.s
+	s.tb.Helper()
+	p.w.conn.Forget(p.call.Tag)
+	<-p.done
+	if err := p.call.Err; err != nil && !errors.Is(err, transport.ErrForgotten) {
+		s.tb.Fatalf("flushed call: %v", err)
+	}
+}
+
+func flushFlush(s *scope) {
+	w := s.wire()
+	w.start(1, &ninep.Tflush{OldTag: 1}).wait()
+	for range 100 {
+		first, second := w.start(1, &ninep.Tflush{OldTag: 50}), w.start(2, &ninep.Tflush{OldTag: 1})
+		second.wait()
+		first.flushed()
+	}
+	w.must(&ninep.Tgetattr{Fid: dirFid, Mask: ninep.AttrBasic})
+}
+
+// flushLeaks cancels thousands of calls at every point of their lives.
+func flushLeaks(s *scope) {
+	var t *tap
+	_, root := s.open(ninep.Config{Dial: func(ctx context.Context) (transport.Conn, error) {
+		conn, err := s.server.Dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t = newTap(conn)
+		return t, nil
+	}})
+	dir := s.walk(root, s.dirName)
+	s.file("f", string(random(31, 200<<10)))
+	before := len(t.fids())
+	var workers sync.WaitGroup
+	for worker := range 8 {
+		workers.Go(func() { cancelCalls(s, dir, worker) })
+	}
+	workers.Wait()
+	s.eventually("fids and tags come back", func() bool { return len(t.fids()) == before && t.busy() == 0 })
+	if t.maxTag > 200 {
+		s.tb.Errorf("tag %d was used by 8 callers: tags do not come back", t.maxTag)
+	}
+	s.attr(dir)
+}
+
+// cancelCalls walks, opens, reads and clunks with a context that ends somewhere in between.
+func cancelCalls(s *scope, dir *ninep.Fid, worker int) {
+	buf := make([]byte, 200<<10)
+	for i := range 150 {
+		ctx, cancel := context.WithTimeout(s.ctx, time.Duration(i*(worker+1))*5*time.Microsecond)
+		if err := walkAndRead(ctx, s.ctx, dir, buf); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			s.tb.Errorf("cancelled: %v", err)
+		}
+		cancel()
+	}
+}
+
+func walkAndRead(ctx, clunkCtx context.Context, dir *ninep.Fid, buf []byte) (err error) {
+	f, err := dir.Walk(ctx, "f")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Clunk(clunkCtx)) }()
+	if err := f.Open(ctx, unix.O_RDONLY); err != nil {
+		return err
+	}
+	_, err = f.Read(ctx, buf, 0)
+	return err
+}
+
+// flushWrites: what a cancelled write leaves is a prefix of whole messages.
+func flushWrites(s *scope) {
+	f := s.create("f")
+	unit := s.session.MaxPayload()
+	data := make([]byte, 8*unit)
+	for round := range 20 {
+		for i := range data {
+			data[i] = byte(round + 1)
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, time.Duration(round)*100*time.Microsecond)
+		n, err := f.Write(ctx, data, 0)
+		cancel()
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			s.tb.Fatalf("cancelled write: %v", err)
+		}
+		got := s.read(f, len(data), 0)
+		for i := range min(n, len(got)) {
+			if got[i] != byte(round+1) {
+				s.tb.Fatalf("round %d: %d bytes were written, byte %d is not", round, n, i)
+			}
+		}
+	}
+}
+
+// eventually waits until a condition that needs no more calls holds.
+func (s *scope) eventually(what string, holds func() bool) {
+	s.tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			s.tb.Fatalf("never: %s", what)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+// Package ninetest is the conformance suite of 9P2000.L: rules, one subtest
+// each, that any server is run through by way of package ninep's client, over
+// any transport.
+//
+// [Run] holds a server to what well-formed requests may expect. [RunRaw] sends
+// hostile ones, which some servers do not survive. A rule that a server breaks
+// by its own fault is named in Server.Deviations with the reason; when the
+// server starts to keep it, the suite fails until the entry is gone.
+//
+// The names of the rules are stable: "walk/partial-leaves-newfid-unbound".
+package ninetest
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+// Server is a server under test and what the suite may know of it.
+type Server struct {
+	// Dial makes a new connection to the server.
+	Dial func(context.Context) (transport.Conn, error)
+	// DialNet makes a bare one, for RunRaw.
+	DialNet func(context.Context) (net.Conn, error)
+	// Aname is the tree to attach; the suite works in directories that it makes there.
+	Aname string
+	// Root is the local path of that tree, "" when the suite cannot look at it from the server's side.
+	Root string
+	// UID is the user to attach as: root, or devices and owners are deviations.
+	UID uint32
+	// OtherUID is a user without rights on what UID owns.
+	OtherUID uint32
+	// Deviations maps the names of the rules that this server breaks by its own fault to the reason.
+	Deviations map[string]string
+}
+
+// ruleTimeout is how long a rule may take before its calls are cancelled. It
+// only ever matters for a server that does not answer.
+const ruleTimeout = 60 * time.Second
+
+// rule is one requirement.
+type rule struct {
+	name  string
+	check func(*scope)
+}
+
+// group is the rules of one subject, in one file.
+type group struct {
+	name  string
+	rules []rule
+}
+
+// Run holds a server to every rule, each a subtest "group/rule".
+func Run(t *testing.T, server Server) {
+	t.Helper()
+	runGroups(t, server, groups)
+}
+
+var groups = []group{
+	{"version", versionRules},
+	{"attach", attachRules},
+	{"walk", walkRules},
+	{"open", openRules},
+	{"create", createRules},
+	{"read", readRules},
+	{"write", writeRules},
+	{"readdir", readdirRules},
+	{"getattr", getattrRules},
+	{"setattr", setattrRules},
+	{"statfs", statfsRules},
+	{"fsync", fsyncRules},
+	{"mkdir", mkdirRules},
+	{"symlink", symlinkRules},
+	{"link", linkRules},
+	{"mknod", mknodRules},
+	{"rename", renameRules},
+	{"unlink", unlinkRules},
+	{"lock", lockRules},
+	{"xattr", xattrRules},
+	{"flush", flushRules},
+	{"errno", errnoRules},
+	{"session", sessionRules},
+}
+
+func runGroups(t *testing.T, server Server, groups []group) {
+	t.Helper()
+	for name := range server.Deviations {
+		if !known(name) {
+			t.Errorf("deviation %q names no rule", name)
+		}
+	}
+	for _, group := range groups {
+		t.Run(group.name, func(t *testing.T) {
+			for _, rule := range group.rules {
+				t.Run(rule.name, func(t *testing.T) {
+					reason, deviates := server.Deviations[group.name+"/"+rule.name]
+					if deviates {
+						expectBroken(t, server, rule, reason)
+					} else {
+						rule.check(newScope(t, server))
+					}
+				})
+			}
+		})
+	}
+}
+
+// known reports whether a rule of that name exists in any suite.
+func known(name string) bool {
+	for _, group := range slices.Concat(groups, rawGroups) {
+		for _, rule := range group.rules {
+			if group.name+"/"+rule.name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// expectBroken fails when the server keeps a rule that it is said to break.
+func expectBroken(t *testing.T, server Server, r rule, reason string) {
+	t.Helper()
+	v := &verdict{TB: t}
+	failures := v.judge(func() { r.check(newScope(v, server)) })
+	if len(failures) == 0 {
+		t.Errorf("the server keeps this rule: remove the deviation %q", reason)
+	}
+	for _, failure := range failures {
+		t.Logf("deviation: %s: %s", reason, failure)
+	}
+}
+
+// hostPath is where the server keeps a path of the scope's directory.
+func (s *scope) hostPath(name string) string {
+	return filepath.Join(s.server.Root, s.dirName, name)
+}
+
+// sameQID fails unless both are the same file.
+func (s *scope) sameQID(got, want ninep.QID, what string) {
+	s.tb.Helper()
+	if !got.SameFile(want) {
+		s.tb.Errorf("%s: qid %v, want %v", what, got, want)
+	}
+}

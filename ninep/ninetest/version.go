@@ -1,0 +1,78 @@
+package ninetest
+
+import (
+	"math"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+var versionRules = []rule{
+	{"small-msize-carries-everything", smallMsize},
+	{"msize-is-never-raised", msizeNeverRaised},
+	{"unknown-dialect", unknownDialect},
+	{"again-clunks-every-fid", versionAgain},
+}
+
+// smallMsize moves data, names and a directory through the smallest messages.
+func smallMsize(s *scope) {
+	session, root := s.open(ninep.Config{Msize: ninep.MinMsize})
+	if most := ninep.MinMsize - ninep.ReadHeadSize; session.MaxPayload() > most {
+		s.tb.Fatalf("payload of %d bytes at msize %d", session.MaxPayload(), ninep.MinMsize)
+	}
+	dir := s.walk(root, s.dirName)
+	f, err := s.tryCreate(dir, strings.Repeat("n", ninep.MaxName), unix.O_RDWR, 0o644)
+	s.ok(err, "create")
+	data := random(1, 100<<10)
+	s.write(f, data, 1)
+	s.reads(f, data, 1)
+	for i := range 64 {
+		s.mkdir(dir, strings.Repeat("d", 200)+itoa(i))
+	}
+	if n := len(s.entries(s.openDir(dir), 0, session.MaxPayload())); n != 65 {
+		s.tb.Errorf("%d entries, want 65", n)
+	}
+}
+
+// msizeNeverRaised also covers msize below 4096, which a server may refuse.
+func msizeNeverRaised(s *scope) {
+	for _, msize := range []uint32{256, 1000, 4095, 4096, 4097, 8192, 1 << 20, math.MaxUint32} {
+		w := s.bareWire()
+		switch r := w.start(ninep.NoTag, &ninep.Tversion{Msize: msize, Version: ninep.Version}).wait().(type) {
+		case *ninep.Rversion:
+			if r.Msize > msize {
+				s.tb.Errorf("asked for msize %d, got %d", msize, r.Msize)
+			}
+			if r.Version == "unknown" && msize >= ninep.MinMsize {
+				s.tb.Errorf("msize %d: version unknown", msize)
+			}
+		default:
+			if msize >= ninep.MinMsize {
+				s.tb.Errorf("msize %d: %+v", msize, r)
+			}
+		}
+	}
+}
+
+// unknownDialect: version(5) asks for "unknown", after which a proper Tversion
+// may follow on the same connection.
+func unknownDialect(s *scope) {
+	for _, dialect := range []string{"9P1999", "", "HTTP/1.1", "9P2000.X"} {
+		w := s.bareWire()
+		reply, ok := w.start(ninep.NoTag, &ninep.Tversion{Msize: wireMsize, Version: dialect}).wait().(*ninep.Rversion)
+		if !ok || reply.Version == ninep.Version || reply.Version == dialect {
+			s.tb.Errorf("dialect %q: %+v", dialect, reply)
+		}
+		w.begin()
+	}
+}
+
+func versionAgain(s *scope) {
+	w := s.wire()
+	w.start(ninep.NoTag, &ninep.Tversion{Msize: wireMsize, Version: ninep.Version}).wait()
+	w.unbound(rootFid)
+	w.unbound(dirFid)
+	w.begin()
+}

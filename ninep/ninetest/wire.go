@@ -1,0 +1,161 @@
+package ninetest
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+// wire is a connection that sends single messages as a rule fills them, for
+// what the client would never send.
+type wire struct {
+	s    *scope
+	conn transport.Conn
+}
+
+// Fids and tags that a wire starts with.
+const (
+	rootFid ninep.FID = 1 // the tree
+	dirFid  ninep.FID = 2 // the rule's directory
+	someTag           = 7 // of the calls made one at a time
+)
+
+// wireMsize is what a wire asks for.
+const wireMsize = 64 << 10
+
+// bareWire is a connection on which nothing was said yet.
+func (s *scope) bareWire() *wire {
+	s.tb.Helper()
+	conn, err := s.server.Dial(s.ctx)
+	s.ok(err, "dial")
+	s.tb.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			s.tb.Errorf("close: %v", err)
+		}
+		<-conn.Lost()
+	})
+	return &wire{s: s, conn: conn}
+}
+
+// wire is a connection that has rootFid and dirFid.
+func (s *scope) wire() *wire {
+	s.tb.Helper()
+	w := s.bareWire()
+	w.begin()
+	return w
+}
+
+// begin negotiates, attaches and walks to the rule's directory.
+func (w *wire) begin() {
+	w.s.tb.Helper()
+	version, ok := w.start(ninep.NoTag, &ninep.Tversion{Msize: wireMsize, Version: ninep.Version}).wait().(*ninep.Rversion)
+	if !ok || version.Version != ninep.Version {
+		w.s.tb.Fatalf("Tversion: %+v", version)
+	}
+	w.conn.SetMsize(version.Msize)
+	w.must(&ninep.Tattach{Fid: rootFid, Afid: ninep.NoFID, Aname: w.s.server.Aname, UID: w.s.server.UID})
+	w.must(&ninep.Twalk{Fid: rootFid, NewFid: dirFid, Names: []string{w.s.dirName}})
+}
+
+// pending is a message on its way.
+type pending struct {
+	w    *wire
+	call transport.Call
+	done chan struct{}
+}
+
+// Complete implements [transport.Completer].
+func (p *pending) Complete(*transport.Call) { close(p.done) }
+
+// start sends a message.
+func (w *wire) start(tag uint16, m ninep.Message) *pending {
+	w.s.tb.Helper()
+	head, err := ninep.Append(nil, tag, m)
+	w.s.ok(err, "encode")
+	var in []byte
+	switch m := m.(type) {
+	case *ninep.Tread:
+		in = make([]byte, m.Count)
+	case *ninep.Treaddir:
+		in = make([]byte, m.Count)
+	}
+	return w.submit(transport.Call{Tag: tag, Head: head, Out: ninep.Payload(m), In: in})
+}
+
+func (w *wire) submit(call transport.Call) *pending {
+	p := &pending{w: w, call: call, done: make(chan struct{})}
+	p.call.Reply = make([]byte, 0, wireMsize)
+	p.call.Done = p
+	w.conn.Submit(&p.call)
+	return p
+}
+
+// wait returns the reply to a message.
+func (p *pending) wait() ninep.Message {
+	s := p.w.s
+	s.tb.Helper()
+	select {
+	case <-p.done:
+	case <-s.ctx.Done():
+		s.tb.Fatal("no reply")
+	}
+	s.ok(p.call.Err, "connection")
+	_, reply, err := ninep.Decode(slices.Concat(p.call.Reply, p.call.In[:p.call.N]))
+	s.ok(err, "decode the reply")
+	return reply
+}
+
+// say sends a message and returns the reply.
+func (w *wire) say(m ninep.Message) ninep.Message {
+	w.s.tb.Helper()
+	return w.start(someTag, m).wait()
+}
+
+// must says something that the server may not refuse.
+func (w *wire) must(m ninep.Message) ninep.Message {
+	w.s.tb.Helper()
+	reply := w.say(m)
+	if e := refusal(reply); e != 0 {
+		w.s.tb.Fatalf("%v %+v: %v", m.Type(), m, e)
+	}
+	return reply
+}
+
+// refused says something that the server has to refuse, with one of those
+// numbers where any are given.
+func (w *wire) refused(m ninep.Message, want ...unix.Errno) {
+	w.s.tb.Helper()
+	e := refusal(w.say(m))
+	if e == 0 || len(want) > 0 && !slices.Contains(want, e) {
+		w.s.tb.Fatalf("%v %+v: errno %d (%v), want a refusal %v", m.Type(), m, int(e), e, want)
+	}
+}
+
+// refusedFrame says a whole frame that the codec would not encode, with the tag someTag.
+func (w *wire) refusedFrame(frame []byte) {
+	w.s.tb.Helper()
+	reply := w.submit(transport.Call{Tag: someTag, Head: frame}).wait()
+	if refusal(reply) == 0 {
+		w.s.tb.Fatalf("frame of type %d: %+v, want a refusal", frame[4], reply)
+	}
+}
+
+// unbound fails unless the fid is free.
+func (w *wire) unbound(f ninep.FID) {
+	w.s.tb.Helper()
+	w.refused(&ninep.Tgetattr{Fid: f, Mask: ninep.AttrBasic})
+}
+
+// refusal is the number of an error reply, 0 for any other.
+func refusal(m ninep.Message) unix.Errno {
+	switch m := m.(type) {
+	case *ninep.Rlerror:
+		return unix.Errno(m.Errno)
+	case *ninep.Rerror:
+		return unix.Errno(m.Errno)
+	}
+	return 0
+}
