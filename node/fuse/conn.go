@@ -118,14 +118,35 @@ type Conn struct {
 //
 // Errors wrap [ErrProtocol], ctx's error, or the errno of the device: ENODEV and ENOTCONN mean that the mount is gone.
 func Serve(ctx context.Context, dev *os.File, cfg Config) (*Conn, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, err
-	}
 	record, err := initRecordIn(cfg.State)
 	if err != nil {
 		return nil, err
 	}
+	resume := record.done()
+	if resume {
+		cfg.MaxWrite = int(record.Out.MaxWrite)
+	}
+	if cfg, err = cfg.withDefaults(); err != nil {
+		return nil, err
+	}
+	c := newConn(ctx, cfg, record)
+	if c.loop, err = newDeviceLoop(c, dev); err != nil {
+		return nil, err
+	}
+	if resume {
+		if err := c.resume(); err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+	go c.serve()
+	if err := c.awaitInit(ctx); err != nil {
+		return nil, errors.Join(err, c.Close(ctx))
+	}
+	return c, nil
+}
+
+func newConn(ctx context.Context, cfg Config, record *InitRecord) *Conn {
 	c := &Conn{
 		cfg:        cfg,
 		log:        klog.FromContext(ctx),
@@ -136,27 +157,19 @@ func Serve(ctx context.Context, dev *os.File, cfg Config) (*Conn, error) {
 		drained:    make(chan struct{}),
 	}
 	c.unanswered.Store(1)
-	d, err := newDeviceLoop(c, dev)
-	if err != nil {
-		return nil, err
-	}
-	c.loop = d
-	resume := record.done()
-	if resume && record.Flags()&HasResend != 0 {
-		// Before anything is read, so that what the predecessor left unanswered does not wait behind new requests.
-		err = c.notify(notifyResend, nil)
-	}
-	if err != nil {
-		return nil, errors.Join(err, d.close())
+	return c
+}
+
+// resume serves a connection that has been negotiated. First of all it has the kernel send again what a predecessor left
+// unanswered, where the kernel can (Linux 6.9); elsewhere the callers of such requests wait until they are killed.
+func (c *Conn) resume() error {
+	if c.init.Flags()&HasResend != 0 {
+		if err := c.notify(notifyResend, nil); err != nil {
+			return errors.Join(err, c.loop.close())
+		}
 	}
 	go c.serve()
-	if resume {
-		return c, nil
-	}
-	if err := c.awaitInit(ctx); err != nil {
-		return nil, errors.Join(err, c.Close(ctx))
-	}
-	return c, nil
+	return nil
 }
 
 // serve runs the loop to its end.
@@ -197,7 +210,7 @@ func (c *Conn) Done() <-chan struct{} { return c.served }
 // Close stops reading, waits until every request handed out is answered or ctx ends, and lets go of the device. It ends
 // neither the connection nor the mount if somebody else has the device open: another [Serve] takes over where this one
 // stopped. Requests still unanswered when ctx ends are told to give up and their answers are dropped, so that the successor
-// gets them; the error then wraps ctx's. The handler must not be called to account before Close returns nil.
+// gets them; the error then wraps ctx's. After nil the handler has no request and gets none.
 func (c *Conn) Close(ctx context.Context) error {
 	c.closing.Do(func() { c.closeErr = c.close(ctx) })
 	return c.closeErr
@@ -212,7 +225,9 @@ func (c *Conn) close(ctx context.Context) error {
 	select {
 	case <-c.drained:
 	case <-ctx.Done():
-		err = fmt.Errorf("fuse: requests left unanswered: %w", ctx.Err())
+		if n := c.unanswered.Load(); n > 0 {
+			err = fmt.Errorf("fuse: %d requests left unanswered: %w", n, ctx.Err())
+		}
 	}
 	err = errors.Join(err, c.loop.close())
 	c.interruptAll(ErrEnded)
@@ -243,15 +258,17 @@ func (c *Conn) dispatch(r *Request, malformed error) {
 
 // answerInit negotiates, unless a predecessor did but could not answer any more, and answers.
 func (c *Conn) answerInit(r *Request) {
-	if !c.init.done() {
-		err := c.init.negotiate(In[InitIn](r), &c.cfg)
-		c.negotiated <- err
-		if err != nil {
-			r.ReplyError(unix.EPROTO)
-			return
-		}
+	if c.init.done() {
+		r.replyInit(&c.init.Out)
+		return
 	}
-	r.replyInit(&c.init.Out)
+	err := c.init.negotiate(In[InitIn](r), &c.cfg)
+	if err != nil {
+		r.ReplyError(unix.EPROTO)
+	} else {
+		r.replyInit(&c.init.Out)
+	}
+	c.negotiated <- err
 }
 
 // release takes one off unanswered.

@@ -1,12 +1,19 @@
 package fuse
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// endCheck is how often a reader without a buffer looks whether the connection has ended meanwhile. The buffers may all be with
+// requests that only its end will finish.
+const endCheck = time.Second
 
 // reader reads requests, one at a time, and has them carried out.
 type reader struct {
@@ -57,13 +64,13 @@ func (rd *reader) next() error {
 		rd.request = rd.loop.conn.request()
 		setIovec(&rd.iov[0], bytesOf(rd.request.inline[:])[:headSize])
 	}
-	rd.err = nil
 	err := rd.loop.raw.Read(rd.receive)
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		// The poller refuses to wait for a device in error. Why it is in error, reading tells.
-		err = rd.loop.raw.Control(func(fd uintptr) { rd.tryRead(fd) })
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return cmp.Or(err, rd.err)
 	}
-	if err != nil {
+	// The poller refuses to wait for a device in error. Why it is in error, reading tells.
+	read := false
+	if rd.loop.raw.Control(func(fd uintptr) { read = rd.tryRead(fd) }) != nil || !read {
 		return err
 	}
 	return rd.err
@@ -72,7 +79,7 @@ func (rd *reader) next() error {
 // tryRead reads one request, or the reason why there will be none. It returns false to have the poller wait for one.
 func (rd *reader) tryRead(fd uintptr) bool {
 	if rd.slot == nil {
-		if rd.err = rd.takeSlot(); rd.err != nil {
+		if rd.err = rd.takeSlot(fd); rd.err != nil {
 			return true
 		}
 	}
@@ -94,19 +101,41 @@ func (rd *reader) tryRead(fd uintptr) bool {
 	}
 }
 
-func (rd *reader) takeSlot() error {
+// takeSlot gets the receive buffer.
+func (rd *reader) takeSlot(fd uintptr) error {
 	size := rd.loop.conn.cfg.MaxWrite
 	slot := rd.loop.conn.cfg.Buffers.TryGet(size)
-	if slot == nil {
+	for slot == nil {
+		ctx, cancel := context.WithTimeout(rd.loop.ctx, endCheck)
 		var err error
-		if slot, err = rd.loop.conn.cfg.Buffers.Get(rd.loop.ctx, size); err != nil {
+		slot, err = rd.loop.conn.cfg.Buffers.Get(ctx, size)
+		timeout := ctx.Err() == context.DeadlineExceeded
+		cancel()
+		switch {
+		case err == nil:
+		case !timeout:
 			return fmt.Errorf("receive buffer: %w", err)
+		case ended(fd):
+			slot = heapBuffer(make([]byte, size)) // only to be told how it ended: nothing is read any more
 		}
 	}
 	rd.slot = slot
 	setIovec(&rd.iov[1], slot.Bytes()[:size])
 	return nil
 }
+
+// ended reports whether the connection has ended.
+func ended(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd)}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&unix.POLLERR != 0
+}
+
+// heapBuffer is a Buffer of the garbage collector's.
+type heapBuffer []byte
+
+func (b heapBuffer) Bytes() []byte { return b }
+func (heapBuffer) Release()        {}
 
 func (rd *reader) dropSlot() {
 	if rd.slot != nil {

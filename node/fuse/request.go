@@ -47,7 +47,7 @@ type Request struct {
 	cancel  context.CancelCauseFunc
 	onInter func()
 
-	inline [inlineSize / 8]uint64
+	inline [inlineSize / 8]uint64 // what the head is read into
 }
 
 func newRequest(c *Conn) *Request {
