@@ -1,0 +1,160 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// conn is one client's connection. Its workers take turns at reading: the one that has read a request hands the
+// reading on and then works on the request itself, so that no request waits for a goroutine to be woken for it.
+type conn struct {
+	server *Server
+	net    net.Conn
+	log    klog.Logger
+	peer   string // owner of locks
+	budget *budget
+	fids   fidTable
+	xattrs quota
+	locks  int // guarded by the server's lock table
+
+	reading sync.Mutex // whose turn it is; guards what follows
+	in      *bufio.Reader
+	msize   uint32
+	agreed  bool // a Tversion was accepted
+	ended   bool
+	count   int // workers
+	idle    atomic.Int32
+	workers sync.WaitGroup
+
+	exchange exchange
+}
+
+func (s *Server) serveConn(ctx context.Context, nc net.Conn) {
+	s.conns.Add(1)
+	defer s.conns.Add(-1)
+	defer nc.Close()
+	c := s.newConn(ctx, nc)
+	defer context.AfterFunc(ctx, c.drain)()
+	c.log.V(1).Info("9P client connected")
+	c.count = 1
+	c.workers.Go(c.work)
+	c.workers.Wait()
+	c.fids.clear()
+	c.log.V(1).Info("9P client gone")
+}
+
+func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
+	c := &conn{
+		server: s,
+		net:    nc,
+		log:    klog.FromContext(ctx).WithValues("peer", nc.RemoteAddr().String()),
+		peer:   s.peerName(nc),
+		budget: newBudget(s.options.MaxInFlight),
+		fids:   fidTable{fids: make(map[ninep.FID]*fid), limit: s.options.MaxFids, total: &s.fids},
+		in:     bufio.NewReaderSize(nc, readAhead),
+		msize:  s.options.MaxMsize,
+	}
+	c.xattrs.limit = maxXattrs
+	c.exchange.init(c)
+	return c
+}
+
+// drain ends the reading at once, and the sending of replies after drainTime.
+func (c *conn) drain() {
+	now := time.Now()
+	// A connection that takes no deadline is one that is closed already.
+	_ = c.net.SetReadDeadline(now)
+	_ = c.net.SetWriteDeadline(now.Add(drainTime))
+}
+
+// work is a worker: it reads a request and answers it, until the connection ends.
+func (c *conn) work() {
+	defer c.retire()
+	for {
+		r, ok := c.next()
+		if !ok {
+			return
+		}
+		if r != nil {
+			c.handle(r)
+		}
+	}
+}
+
+// next waits for its turn and reads a request; nil if it was dealt with in passing. It returns false at the
+// connection's end.
+func (c *conn) next() (*request, bool) {
+	c.idle.Add(1)
+	c.reading.Lock()
+	c.idle.Add(-1)
+	defer c.reading.Unlock()
+	if c.ended {
+		return nil, false
+	}
+	r, err := c.receive()
+	if err != nil {
+		c.ended = true
+		c.drain()
+		c.logEnd(err)
+		return nil, false
+	}
+	if c.idle.Load() == 0 && c.count < maxRequests {
+		c.count++
+		c.workers.Go(c.work)
+	}
+	return r, true
+}
+
+// retire counts a worker out. A worker may also end in the middle of a request, when its thread is lost to it.
+func (c *conn) retire() {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.count--
+}
+
+func (c *conn) logEnd(err error) {
+	switch {
+	case errors.Is(err, ninep.ErrMalformed):
+		c.log.Info("Ended a 9P connection for what it sent", "reason", err.Error())
+	case errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
+	default:
+		c.log.V(1).Info("9P connection lost", "reason", err.Error())
+	}
+}
+
+// handle answers a request. Whatever happens in there, it is answered.
+func (c *conn) handle(r *request) {
+	defer c.complete(r)
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error(fmt.Errorf("panic: %v", p), "A 9P request failed", "message", r.kind.String(), "stack", string(debug.Stack()))
+			r.fail(unix.EIO)
+		}
+	}()
+	for i := range r.held {
+		if ready := r.holds[i].ready; ready != nil {
+			<-ready
+			r.holds[i].ready = nil
+		}
+	}
+	if r.err == nil {
+		r.err = c.serve(r)
+	}
+	if r.err != nil {
+		r.fail(r.err)
+	}
+}

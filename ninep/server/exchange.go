@@ -1,0 +1,134 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// exchange keeps the requests of a connection that are not answered yet, and sends the answers. A tag is free from the
+// moment that its reply stands in the queue, in which Rflush stands behind the reply to what it flushes.
+//
+// There is no goroutine to send: whoever has a reply while nobody sends does it, for all that are queued meanwhile
+// too, by one writev(2) for as many as there are.
+type exchange struct {
+	conn  *conn
+	mu    sync.Mutex
+	tags  map[uint16]*request
+	alone sync.Cond // one request or none is outstanding
+
+	queue   []*request // answered, to be sent
+	sending bool
+	failed  bool
+	spare   []*request // the sender's
+	vector  net.Buffers
+	rest    net.Buffers
+}
+
+func (x *exchange) init(c *conn) {
+	x.conn = c
+	x.tags = make(map[uint16]*request)
+	x.alone.L = &x.mu
+}
+
+// add registers a request. Its tag must not be in use.
+func (x *exchange) add(r *request) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.tags[r.tag] != nil {
+		return fmt.Errorf("%w: %v with tag %d, which is in use", ninep.ErrMalformed, r.kind, r.tag)
+	}
+	x.tags[r.tag] = r
+	return nil
+}
+
+// flush makes the Tflush r be answered right after the request with the old tag. It returns false if there is none.
+func (x *exchange) flush(r *request, old uint16) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	flushed := x.tags[old]
+	if flushed == nil || flushed == r {
+		return false
+	}
+	flushed.flushes = append(flushed.flushes, r)
+	return true
+}
+
+// quiesce waits until the one request of the caller is the only one that is not answered.
+func (x *exchange) quiesce() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for len(x.tags) > 1 {
+		x.alone.Wait()
+	}
+}
+
+// complete gives back what the request holds and sends its reply.
+func (c *conn) complete(r *request) {
+	if r.head == nil {
+		r.fail(unix.EIO)
+	}
+	c.leave(r)
+	x := &c.exchange
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.enqueue(r)
+	if len(x.tags) <= 1 {
+		x.alone.Broadcast()
+	}
+	if x.sending {
+		return
+	}
+	x.sending = true
+	for len(x.queue) > 0 {
+		x.sendQueue()
+	}
+	x.sending = false
+}
+
+// enqueue queues the reply and those of the flushes that wait for it, and theirs.
+func (x *exchange) enqueue(r *request) {
+	delete(x.tags, r.tag)
+	x.queue = append(x.queue, r)
+	for _, f := range r.flushes {
+		f.answer(&ninep.Rflush{}, ninep.MinMsize)
+		x.enqueue(f)
+	}
+}
+
+// sendQueue sends what is queued. It gives the lock up meanwhile.
+func (x *exchange) sendQueue() {
+	batch := x.queue
+	x.queue = x.spare[:0]
+	failed := x.failed
+	x.mu.Unlock()
+	if !failed && x.write(batch) != nil {
+		failed = true
+		x.conn.net.Close()
+	}
+	for i, r := range batch {
+		x.conn.recycle(r)
+		batch[i] = nil
+	}
+	x.mu.Lock()
+	x.spare = batch
+	x.failed = failed
+}
+
+// write sends a batch of replies, head and payload each from where they are.
+func (x *exchange) write(batch []*request) error {
+	x.vector = x.vector[:0]
+	for _, r := range batch {
+		x.vector = append(x.vector, r.head)
+		if len(r.data) > 0 {
+			x.vector = append(x.vector, r.data)
+		}
+	}
+	x.rest = x.vector
+	_, err := x.rest.WriteTo(x.conn.net)
+	return err
+}

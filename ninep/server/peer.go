@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"k8s.io/klog/v2"
+)
+
+const (
+	refusalInterval = time.Minute // between two log lines about the same peer
+	refusalPeers    = 1024        // peers remembered
+)
+
+// admit decides whether a peer may talk to the server.
+func (s *Server) admit(ctx context.Context, nc net.Conn) bool {
+	log := klog.FromContext(ctx)
+	if addr, ok := tcpPeer(nc); ok && !s.allowed(addr) {
+		if s.refused.first(addr) {
+			log.Info("Refused a 9P peer that is not among the allowed addresses", "peer", addr.String())
+		}
+		return false
+	}
+	if s.conns.Load() >= int64(s.options.MaxConns) {
+		if s.refused.first(netip.Addr{}) {
+			log.Info("Refused a 9P connection: there are as many as allowed", "limit", s.options.MaxConns)
+		}
+		return false
+	}
+	return true
+}
+
+func (s *Server) allowed(addr netip.Addr) bool {
+	if len(s.options.Allow) == 0 {
+		return addr.IsLoopback()
+	}
+	for _, prefix := range s.options.Allow {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func tcpPeer(nc net.Conn) (netip.Addr, bool) {
+	tcp, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone(""), true
+}
+
+// peerName tells clients apart for the ownership of locks: a host by its address, however often it connects, and every
+// connection without an address by itself.
+func (s *Server) peerName(nc net.Conn) string {
+	if addr, ok := tcpPeer(nc); ok {
+		return addr.String()
+	}
+	return fmt.Sprintf("#%d", s.serial.Add(1))
+}
+
+// refusals remembers which peers were logged as refused lately, so that nobody can fill the log.
+type refusals struct {
+	mu   sync.Mutex
+	last map[netip.Addr]time.Time
+}
+
+func (r *refusals) first(addr netip.Addr) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if t, ok := r.last[addr]; ok && now.Sub(t) < refusalInterval {
+		return false
+	}
+	if r.last == nil {
+		r.last = make(map[netip.Addr]time.Time)
+	}
+	if len(r.last) >= refusalPeers {
+		for a, t := range r.last {
+			if now.Sub(t) >= refusalInterval {
+				delete(r.last, a)
+			}
+		}
+		if len(r.last) >= refusalPeers {
+			return false
+		}
+	}
+	r.last[addr] = now
+	return true
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// walk binds a fid to what names lead to from another, which stays as it is unless it is the same.
+func (c *conn) walk(r *request, m *ninep.Twalk) (ninep.Message, error) {
+	from := r.file(0)
+	if from == nil || from.xattr != nil {
+		return nil, unix.EBADF
+	}
+	same := m.Fid == m.NewFid
+	if same && from.open {
+		return nil, unix.EBUSY
+	}
+	if len(m.Names) == 0 {
+		return &ninep.Rwalk{}, c.walkNowhere(r, from, same)
+	}
+	var w walked
+	err := from.attach.user.do(func() error { return c.server.walkNames(from, m.Names, &w) })
+	if err != nil && len(w.qids) == 0 {
+		return nil, err
+	}
+	if err != nil {
+		return &ninep.Rwalk{QIDs: w.qids}, nil
+	}
+	to := c.newFile(from.attach, w.fd, w.st)
+	if same {
+		r.bind(0, to)
+		from.close()
+	} else {
+		r.bind(1, to)
+	}
+	return &ninep.Rwalk{QIDs: w.qids}, nil
+}
+
+// walkNowhere makes the new fid one of the same file, not open.
+func (c *conn) walkNowhere(r *request, from *file, same bool) error {
+	if same {
+		return nil
+	}
+	fd, err := c.server.clone(from)
+	if err != nil {
+		return err
+	}
+	r.bind(1, &file{conn: c, attach: from.attach.share(), fd: fd, typ: from.typ, id: from.id})
+	return nil
+}
+
+// walked is how far a walk came.
+type walked struct {
+	qids []ninep.QID
+	fd   int // of the last file, when all names were walked
+	st   *unix.Statx_t
+}
+
+// walkNames opens one name after the other. It fails at the first that cannot be, with no descriptor left open.
+func (s *Server) walkNames(from *file, names []string, w *walked) error {
+	w.qids = make([]ninep.QID, 0, len(names))
+	dir, id := from.fd, from.id
+	for _, name := range names {
+		fd, err := s.step(from.attach, dir, id, name)
+		if dir != from.fd {
+			unix.Close(dir)
+		}
+		if err != nil {
+			return err
+		}
+		if w.st, err = stat(fd); err != nil {
+			unix.Close(fd)
+			return err
+		}
+		dir, id = fd, idOf(w.st)
+		w.qids = append(w.qids, s.qid(w.st))
+	}
+	w.fd = dir
+	return nil
+}
+
+// step opens one name in a directory. ".." of the attach's root is the root itself.
+func (s *Server) step(a *attachment, dir int, id fileID, name string) (int, error) {
+	if name != ".." {
+		if err := checkName(name); err != nil {
+			return -1, err
+		}
+		return openName(dir, name)
+	}
+	if id == a.id {
+		return unix.FcntlInt(uintptr(a.root), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	parent, _, err := s.locate(a, dir, id)
+	return parent, err
+}
