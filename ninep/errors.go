@@ -66,3 +66,12 @@ func errnoOf(err error) unix.Errno {
 	}
 	return unix.EIO
 }
+
+// isUnsupported reports whether the server answered that it does not know such a message.
+func isUnsupported(err error) bool { return err == unix.EOPNOTSUPP || err == unix.ENOSYS }
+
+// isRefusal reports whether the error is a number that the server answered.
+func isRefusal(err error) bool {
+	_, refused := err.(unix.Errno)
+	return refused
+}

@@ -1,0 +1,60 @@
+package ninep
+
+import (
+	"context"
+
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+// AttachOptions say which tree to attach, and as whom.
+type AttachOptions struct {
+	UID   uint32 // n_uname, the user by number; NoUID: Uname alone tells
+	Uname string
+	Aname string // tree of the server; what it means is the server's business
+	// MaxPayload is the most payload bytes that one message of these fids carries; 0: what the session takes.
+	MaxPayload int
+	// MaxInFlight is how many payload bytes these fids may have in flight together; 0: no limit.
+	MaxInFlight int64
+}
+
+// Attach binds a fid to the root of a tree. Fids walked from it inherit its limits.
+func (s *Session) Attach(ctx context.Context, o AttachOptions) (*Fid, error) {
+	v := &volume{options: o}
+	if o.MaxInFlight > 0 {
+		v.flow = transport.NewFlow(o.MaxInFlight)
+	}
+	f, err := s.newFid(v)
+	if err == nil {
+		err = s.do(ctx, func(l *link, _ bool) error { return f.attachOn(ctx, l) })
+	}
+	if err != nil {
+		failed := &Fid{session: s}
+		if f != nil {
+			f.Drop()
+			failed.place = &place{name: o.Aname}
+		}
+		return nil, failed.fail("attach "+o.Aname, err)
+	}
+	return f, nil
+}
+
+// attachOn binds the fid to the root of its volume.
+func (f *Fid) attachOn(ctx context.Context, l *link) error {
+	o := &f.volume.options
+	var reply Rattach
+	return l.roundTrip(ctx, request{
+		message: &Tattach{Fid: f.number, Afid: NoFID, Uname: o.Uname, Aname: o.Aname, UID: o.UID},
+		reply:   &reply,
+		fids:    [2]*Fid{f},
+		settle: func(err error) {
+			switch err {
+			case nil:
+				f.bind(l, reply.QID, f.session.places.root(o.Aname))
+			case errForgotten:
+				f.maybeBind(l)
+			default:
+				f.refused(err)
+			}
+		},
+	})
+}

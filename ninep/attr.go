@@ -1,0 +1,136 @@
+package ninep
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Getattr reads the attributes that the mask names. Those that the server has are in the answer's Valid, others are
+// zero: btime, gen and data version are rare.
+func (f *Fid) Getattr(ctx context.Context, mask AttrMask) (Attr, error) {
+	var a Attr
+	err := f.session.do(ctx, func(l *link, _ bool) error {
+		var err error
+		a, err = f.getattrOn(ctx, l, mask)
+		return err
+	})
+	return a, f.fail("getattr", err)
+}
+
+func (f *Fid) getattrOn(ctx context.Context, l *link, mask AttrMask) (Attr, error) {
+	g := f.getattr(mask)
+	err := l.roundTrip(ctx, g.message())
+	return g.reply.Attr, err
+}
+
+// getattr is one Tgetattr.
+type getattr struct {
+	request Tgetattr
+	reply   attrReply
+	fids    [2]*Fid
+}
+
+func (f *Fid) getattr(mask AttrMask) *getattr {
+	return &getattr{request: Tgetattr{Fid: f.number, Mask: mask}, fids: [2]*Fid{f}}
+}
+
+func (g *getattr) message() request {
+	return request{message: &g.request, reply: &g.reply, fids: g.fids}
+}
+
+// attrReply is an Rgetattr that contradicts neither itself nor what it says of its fields: those that are not valid
+// are cleared, for no one to use what the server left there.
+type attrReply struct{ Rgetattr }
+
+func (m *attrReply) fields(c *codec) {
+	m.Rgetattr.fields(c)
+	if c.err != nil {
+		return
+	}
+	if m.Valid&AttrMode != 0 && m.Mode&unix.S_IFMT != 0 && m.QID.IsDir() != (m.Mode&unix.S_IFMT == unix.S_IFDIR) {
+		c.fail("mode %o of a file with qid %v", m.Mode, m.QID)
+		return
+	}
+	m.clearInvalid()
+}
+
+func (a *Attr) clearInvalid() {
+	keep := func(bit AttrMask, v *uint64) {
+		if a.Valid&bit == 0 {
+			*v = 0
+		}
+	}
+	keep32 := func(bit AttrMask, v *uint32) {
+		if a.Valid&bit == 0 {
+			*v = 0
+		}
+	}
+	keepTime := func(bit AttrMask, t *Timespec) {
+		keep(bit, &t.Sec)
+		keep(bit, &t.Nsec)
+	}
+	keep32(AttrMode, &a.Mode)
+	keep32(AttrUID, &a.UID)
+	keep32(AttrGID, &a.GID)
+	keep(AttrNlink, &a.Nlink)
+	keep(AttrRdev, &a.Rdev)
+	keep(AttrSize, &a.Size)
+	keep(AttrBlocks, &a.Blocks)
+	keep(AttrGen, &a.Gen)
+	keep(AttrDataVersion, &a.DataVersion)
+	keepTime(AttrAtime, &a.Atime)
+	keepTime(AttrMtime, &a.Mtime)
+	keepTime(AttrCtime, &a.Ctime)
+	keepTime(AttrBtime, &a.Btime)
+}
+
+// Setattr changes the attributes that a.Valid names. SetAtime without SetAtimeGiven, and SetMtime without SetMtimeGiven,
+// set the server's now.
+func (f *Fid) Setattr(ctx context.Context, a SetAttr) error {
+	return f.simple(ctx, "setattr", &Tsetattr{Fid: f.number, SetAttr: a})
+}
+
+// Statfs reads the figures of the file system that the file is on. They are the whole share's.
+func (f *Fid) Statfs(ctx context.Context) (Statfs, error) {
+	var reply Rstatfs
+	err := f.call(ctx, "statfs", request{
+		message: &Tstatfs{Fid: f.number}, reply: &reply, fids: [2]*Fid{f},
+		settle: f.session.features.statfs.learn,
+	})
+	return reply.Statfs, err
+}
+
+// Fsync makes the file durable; dataOnly leaves out what is not needed to read the data again (fdatasync).
+func (f *Fid) Fsync(ctx context.Context, dataOnly bool) error {
+	t := &Tfsync{Fid: f.number}
+	if dataOnly {
+		t.DataOnly = 1
+	}
+	return f.simple(ctx, "fsync", t)
+}
+
+// Readlink reads the target of a symbolic link.
+func (f *Fid) Readlink(ctx context.Context) (string, error) {
+	var reply Rreadlink
+	err := f.call(ctx, "readlink", request{message: &Treadlink{Fid: f.number}, reply: &reply, fids: [2]*Fid{f}})
+	if err != nil {
+		return "", err
+	}
+	if reply.Target == "" {
+		return "", f.fail("readlink", fmt.Errorf("%w: an empty target", ErrMalformed))
+	}
+	return reply.Target, nil
+}
+
+// call sends a request that may be repeated as it is.
+func (f *Fid) call(ctx context.Context, op string, r request) error {
+	err := f.session.do(ctx, func(l *link, _ bool) error { return l.roundTrip(ctx, r) })
+	return f.fail(op, err)
+}
+
+// simple sends a message that names this fid only, may be repeated as it is and has an empty answer.
+func (f *Fid) simple(ctx context.Context, op string, m Message) error {
+	return f.call(ctx, op, request{message: m, fids: [2]*Fid{f}})
+}

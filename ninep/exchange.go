@@ -1,0 +1,168 @@
+package ninep
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+// Room for replies: every reply but these and Rread's payload is shorter than replyRoom, Rwalk of 16 names being the
+// longest with 217 bytes. Rreadlink and Rgetlock carry a string from the server.
+const (
+	replyRoom     = 256
+	longReplyRoom = HeaderSize + 64<<10 + 32
+)
+
+// request is a message to be sent, and what is to become of its reply.
+type request struct {
+	message Message
+	reply   Message // what the reply is decoded into; nil for one without a body, or one whose data goes to in
+	in      []byte  // where the data of Rread or Rreaddir goes, as many bytes as asked for
+	out     []byte  // the data of Twrite
+	flow    *transport.Flow
+	fids    [2]*Fid // those that the message names; they stay bound until its outcome is known
+
+	// settle is told the outcome once, before the sender is: it applies what the server did to the client's
+	// books, also for a sender that has gone. It runs before the link's Lost is closed and must not block.
+	settle func(error)
+}
+
+// exchange is a request on its way.
+type exchange struct {
+	call
+	request request
+	n       int // bytes of request.in that the reply filled
+	err     error
+	done    chan struct{} // has one element when the outcome is known and the sender still there
+	state   atomic.Uint32
+	long    []byte
+	short   [replyRoom]byte
+}
+
+// States of an exchange: whoever comes second, the sender who leaves or the reply, puts it back into the pool.
+const (
+	exchangeWaiting uint32 = iota
+	exchangeDone
+	exchangeLeft
+)
+
+var exchanges = sync.Pool{New: func() any {
+	x := &exchange{done: make(chan struct{}, 1)}
+	x.receiver = x
+	return x
+}}
+
+// roundTrip sends a request over this link and waits for its reply. A cancelled context ends the wait at once, unless
+// the request lends the caller's memory to the transport: then it ends when the memory has come back.
+func (l *link) roundTrip(ctx context.Context, r request) error {
+	x, err := l.begin(ctx, r)
+	if err != nil {
+		return err
+	}
+	_, err = x.wait(ctx)
+	return err
+}
+
+// begin sends a request. Its caller must wait for it.
+func (l *link) begin(ctx context.Context, r request) (*exchange, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := pinAll(r.fids); err != nil {
+		return nil, err
+	}
+	x := exchanges.Get().(*exchange)
+	head, err := Append(x.Head[:0], 0, r.message)
+	if err != nil {
+		exchanges.Put(x)
+		unpinAll(r.fids)
+		return nil, err
+	}
+	x.Head, x.In, x.Out, x.Flow = head, r.in, r.out, r.flow
+	x.Reply = x.room(r.message.Type())
+	x.canceled, x.request = false, r
+	x.state.Store(exchangeWaiting)
+	l.submit(&x.call)
+	return x, nil
+}
+
+// room returns the memory for the reply to a message of this type.
+func (x *exchange) room(t MsgType) []byte {
+	if t != TypeTreadlink && t != TypeTgetlock {
+		return x.short[:]
+	}
+	if x.long == nil {
+		x.long = make([]byte, longReplyRoom)
+	}
+	return x.long
+}
+
+// wait waits for the outcome, and returns how many bytes of request.in were filled.
+func (x *exchange) wait(ctx context.Context) (int, error) {
+	select {
+	case <-x.done:
+	case <-ctx.Done():
+		if x.link.cancel(&x.call) {
+			x.settled(errUnsent)
+			x.recycle()
+			return 0, ctx.Err()
+		}
+		lent := x.In != nil || x.Out != nil
+		if !lent && x.state.CompareAndSwap(exchangeWaiting, exchangeLeft) {
+			return 0, ctx.Err()
+		}
+		<-x.done
+	}
+	n, err := x.n, x.err
+	x.recycle()
+	if err == errForgotten || err == errUnsent {
+		err = ctx.Err()
+	}
+	return n, err
+}
+
+// received implements [receiver].
+func (x *exchange) received() {
+	x.n, x.err = x.decode()
+	x.settled(x.err)
+	if x.state.CompareAndSwap(exchangeWaiting, exchangeDone) {
+		x.done <- struct{}{}
+		return
+	}
+	x.recycle()
+}
+
+func (x *exchange) decode() (int, error) {
+	if x.In != nil {
+		return x.payload()
+	}
+	body, err := x.answer()
+	if err != nil {
+		return 0, err
+	}
+	if x.request.reply == nil {
+		if len(body) != 0 {
+			return 0, x.malformed("%w: %d bytes in an empty reply", ErrMalformed, len(body))
+		}
+		return 0, nil
+	}
+	if err := DecodeBody(body, x.request.reply); err != nil {
+		return 0, x.malformed("%w", err)
+	}
+	return 0, nil
+}
+
+func (x *exchange) settled(err error) {
+	if x.request.settle != nil {
+		x.request.settle(err)
+	}
+	unpinAll(x.request.fids)
+}
+
+func (x *exchange) recycle() {
+	x.request, x.err, x.n = request{}, nil, 0
+	x.In, x.Out, x.Reply, x.Flow = nil, nil, nil, nil
+	exchanges.Put(x)
+}

@@ -1,0 +1,270 @@
+package ninep
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+const (
+	maxTags    = uint32(NoTag) // tags are less than NoTag
+	urgentTags = 256           // of them kept for Tflush and Tclunk
+)
+
+var (
+	// errUnsent is the outcome of a message that the server never saw.
+	errUnsent = errors.New("cancelled before it was sent")
+	// errForgotten is the outcome of a message that was flushed and not answered: by the protocol it did not
+	// happen, but servers that were too late to stop it are known.
+	errForgotten = errors.New("flushed")
+)
+
+// linkError is the outcome of a message whose connection died: it happened or not.
+type linkError struct{ reason error }
+
+func (e *linkError) Error() string { return "connection lost: " + e.reason.Error() }
+func (e *linkError) Unwrap() error { return e.reason }
+
+// isLost reports whether the error is that of a message whose connection died.
+func isLost(err error) bool {
+	_, lost := err.(*linkError)
+	return lost
+}
+
+// call is one message on its way over one link, and the room for its reply. What embeds it is its receiver.
+type call struct {
+	transport.Call
+	link     *link
+	receiver receiver
+
+	// canceled keeps a call that cancel met too early from being sent. It is guarded by link.mu.
+	canceled bool
+}
+
+// receiver is told, once, that its call has a reply or failed, on a goroutine that it must not block.
+type receiver interface{ received() }
+
+// Complete implements [transport.Completer].
+func (c *call) Complete(*transport.Call) {
+	c.link.release(c)
+	c.receiver.received()
+}
+
+// link is one connection of a session, from Rversion to its loss.
+type link struct {
+	conn  transport.Conn
+	msize uint32
+
+	mu      sync.Mutex
+	tags    numbers
+	slots   []slot  // by tag
+	waiting []*call // for a tag
+	dead    error   // why the connection died, as soon as a call told
+	failure error   // what was wrong with a reply, for the session's status
+}
+
+// slot is what a link knows of a tag in use. The tag is free again when the call is complete and no Tflush names it.
+type slot struct {
+	call        *call
+	serial      uint32 // tells the calls apart that use the tag one after another
+	sent        bool   // the transport has it
+	flushWanted bool   // flush it once it is sent
+	flushing    bool   // a Tflush with this tag is under way
+}
+
+func newLink(conn transport.Conn, msize uint32) *link { return &link{conn: conn, msize: msize} }
+
+// maxPayload is the most bytes that one message carries.
+func (l *link) maxPayload() int { return int(l.msize) - IOHeaderSize }
+
+// submit gives the call a tag and sends it. It never blocks: without a free tag the call waits for one, and on a dead
+// link its receiver is told at once.
+func (l *link) submit(c *call) {
+	c.link, c.Done, c.N, c.Err = l, c, 0, nil
+	l.mu.Lock()
+	switch {
+	case c.canceled:
+		c.Err = errUnsent
+	case l.dead != nil:
+		c.Err = l.dead
+	default:
+		serial, ok := l.assign(c)
+		if !ok {
+			l.waiting = append(l.waiting, c)
+		}
+		l.mu.Unlock()
+		if ok {
+			l.launch(c, c.Tag, serial)
+		}
+		return
+	}
+	l.mu.Unlock()
+	c.receiver.received()
+}
+
+// assign gives the call the lowest free tag, if there is one. The caller holds l.mu.
+func (l *link) assign(c *call) (serial uint32, ok bool) {
+	limit := maxTags
+	if !c.Urgent {
+		limit -= urgentTags
+	}
+	tag, ok := l.tags.take(limit)
+	if !ok {
+		return 0, false
+	}
+	for len(l.slots) <= int(tag) {
+		l.slots = append(l.slots, slot{})
+	}
+	s := &l.slots[tag]
+	*s = slot{call: c, serial: s.serial + 1}
+	c.Tag = uint16(tag)
+	binary.LittleEndian.PutUint16(c.Head[5:], c.Tag)
+	return s.serial, true
+}
+
+// launch hands the call to the transport. From then on the call may be complete and used anew by someone else, so the
+// tag and its serial stand for it.
+func (l *link) launch(c *call, tag uint16, serial uint32) {
+	l.conn.Submit(&c.Call)
+	l.mu.Lock()
+	s := &l.slots[tag]
+	flush := false
+	if s.serial == serial {
+		s.sent = true
+		flush = s.flushWanted
+	}
+	l.mu.Unlock()
+	if flush {
+		l.flush(tag, serial)
+	}
+}
+
+// release takes the tag back from a completed or withdrawn call.
+func (l *link) release(c *call) {
+	l.mu.Lock()
+	s := &l.slots[c.Tag]
+	s.call = nil
+	var failed []*call
+	if c.Err != nil && isConnError(c.Err) {
+		l.dead = c.Err
+		failed, l.waiting = l.waiting, nil
+	}
+	var next *call
+	var serial uint32
+	if !s.flushing {
+		next, serial = l.free(c.Tag)
+	}
+	l.mu.Unlock()
+	for _, f := range failed {
+		f.Err = c.Err
+		f.receiver.received()
+	}
+	if next != nil {
+		l.launch(next, next.Tag, serial)
+	}
+}
+
+// free makes a tag free and returns the call that has waited for one, with a tag assigned, if any has. The caller
+// holds l.mu and launches the call without it.
+func (l *link) free(tag uint16) (next *call, serial uint32) {
+	l.tags.give(uint32(tag))
+	if len(l.waiting) == 0 {
+		return nil, 0
+	}
+	serial, ok := l.assign(l.waiting[0])
+	if !ok {
+		return nil, 0
+	}
+	next = l.waiting[0]
+	l.waiting = slices.Delete(l.waiting, 0, 1)
+	return next, serial
+}
+
+// fail ends the connection because of what the server sent.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	if l.failure == nil {
+		l.failure = err
+	}
+	l.mu.Unlock()
+	_ = l.conn.Close() // the reason is kept; Lost tells the rest
+}
+
+// reason is why the link was lost.
+func (l *link) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure != nil {
+		return l.failure
+	}
+	return l.conn.Err()
+}
+
+// isConnError tells the death of a connection from what befell one call only.
+func isConnError(err error) bool {
+	return !errors.Is(err, transport.ErrForgotten) && !errors.Is(err, transport.ErrInvalidCall) && err != errUnsent
+}
+
+// answer returns the body of the reply, or why there is none: a number that the server answered, a [linkError],
+// errForgotten, errUnsent, or what is wrong with the reply, which ends the link.
+func (c *call) answer() ([]byte, error) {
+	switch {
+	case c.Err == nil:
+	case errors.Is(c.Err, transport.ErrForgotten):
+		return nil, errForgotten
+	case isConnError(c.Err):
+		return nil, &linkError{c.Err}
+	default:
+		return nil, c.Err
+	}
+	h, err := ParseHeader(c.Reply)
+	if err != nil {
+		return nil, c.malformed("%w", err)
+	}
+	body := c.Reply[HeaderSize:]
+	switch asked := MsgType(c.Head[4]); {
+	case h.Type == asked+1:
+		return body, nil
+	case h.Type != TypeRlerror && h.Type != TypeRerror:
+		return nil, c.malformed("%w: %v in answer to %v", ErrMalformed, h.Type, asked)
+	case len(body) != 4:
+		return nil, c.malformed("%w: %v of %d bytes", ErrMalformed, h.Type, h.Size)
+	}
+	return nil, wireErrno(binary.LittleEndian.Uint32(body))
+}
+
+// malformed ends the link because of its reply.
+func (c *call) malformed(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	c.link.fail(err)
+	return err
+}
+
+// wireErrno is the number of an error reply. One that Linux does not have (include/linux/err.h: MAX_ERRNO) is EIO.
+func wireErrno(v uint32) unix.Errno {
+	if v == 0 || v > 4095 {
+		return unix.EIO
+	}
+	return unix.Errno(v)
+}
+
+// payload checks the head of an Rread or Rreaddir and returns how many bytes of c.In are its data. No byte of In
+// means anything before that.
+func (c *call) payload() (int, error) {
+	body, err := c.answer()
+	if err != nil {
+		return 0, err
+	}
+	size := binary.LittleEndian.Uint32(c.Reply)
+	if len(body) != 4 || c.N > len(c.In) ||
+		int64(binary.LittleEndian.Uint32(body)) != int64(c.N) || int64(size) != int64(ReadHeadSize+c.N) {
+		return 0, c.malformed("%w: %v with %d bytes of data, %d asked", ErrMalformed, MsgType(c.Reply[4]), c.N, len(c.In))
+	}
+	return c.N, nil
+}

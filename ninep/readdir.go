@@ -1,0 +1,34 @@
+package ninep
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+)
+
+// MinReaddir is a buffer for Readdir that holds any entry.
+const MinReaddir = 13 + 8 + 1 + 2 + MaxName
+
+// Readdir reads entries of the open directory into buf, as many as fit whole, and returns the part of buf that holds
+// them, for [NextDirent]; none means the end. offset is 0 for the first, then the Offset of the last entry seen:
+// a cookie of the server's, on which no arithmetic is possible. EINVAL: buf holds less than [MinReaddir] bytes.
+//
+// buf is lent to the transport: a cancelled call returns when the server has let go of it.
+func (f *Fid) Readdir(ctx context.Context, offset uint64, buf []byte) ([]byte, error) {
+	if len(buf) < MinReaddir {
+		return nil, f.fail("readdir", unix.EINVAL)
+	}
+	var n int
+	err := f.session.do(ctx, func(l *link, _ bool) error {
+		in := buf[:min(len(buf), f.MaxPayload())]
+		x, err := l.begin(ctx, request{
+			message: &Treaddir{Fid: f.number, Offset: offset, Count: uint32(len(in))},
+			in:      in, flow: f.volume.flow, fids: [2]*Fid{f},
+		})
+		if err == nil {
+			n, err = x.wait(ctx)
+		}
+		return err
+	})
+	return buf[:n], f.fail("readdir", err)
+}

@@ -1,0 +1,262 @@
+package ninep
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+// connectTimeout bounds dialling and negotiating where no context does: a peer that accepts and says nothing is
+// not a 9P server.
+const connectTimeout = 15 * time.Second
+
+// Config is what a [Session] is opened with.
+type Config struct {
+	// Dial makes a connection to the server: first in Open, and again after each loss.
+	Dial func(context.Context) (transport.Conn, error)
+	// Msize is the largest message to propose, in bytes; 0: the most that the transport takes.
+	Msize uint32
+	// ReconnectTimeout is how long calls wait for a lost server, counted from its loss. 0: for ever; negative: not at
+	// all.
+	ReconnectTimeout time.Duration
+}
+
+// Session is one conversation with a server, which outlives its connections: when one is lost it dials again, binds
+// every fid again and repeats what was under way. It is safe for concurrent use.
+type Session struct {
+	config   Config
+	clientID string
+	features features
+	places   tree
+
+	current atomic.Pointer[link] // nil while the server is lost
+	stop    context.CancelFunc   // ends maintain
+	closed  chan struct{}        // closed when Close begins
+	done    chan struct{}        // closed when maintain has ended
+
+	mu         sync.Mutex
+	up         chan struct{} // closed when current is set again; nil while it is
+	since      time.Time     // of the connection or of its loss
+	reconnects uint64
+	trouble    error // of the loss or of the last attempt to reconnect
+	parked     map[*parking]struct{}
+
+	fidMu   sync.Mutex
+	numbers numbers
+	fids    map[FID]*Fid // every fid that has a number
+}
+
+// Open dials the server and negotiates the size of messages. Without a deadline in ctx it takes 15 s at most. The error
+// is Dial's, or wraps [ErrNotNineP] or [ErrMsizeTooSmall].
+func Open(ctx context.Context, config Config) (*Session, error) {
+	id, err := newClientID()
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{
+		config:   config,
+		clientID: id,
+		closed:   make(chan struct{}),
+		done:     make(chan struct{}),
+		since:    time.Now(),
+		parked:   map[*parking]struct{}{},
+		fids:     map[FID]*Fid{},
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+	}
+	l, err := s.connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open a 9P session: %w", err)
+	}
+	s.features.reset(l.msize)
+	s.current.Store(l)
+	running, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	go s.maintain(running, l)
+	return s, nil
+}
+
+// newClientID names this session to the server's lock tables: the host for people, a random part because locks of two
+// sessions must never be taken for one owner's.
+func newClientID() (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails, as documented
+	return host + "-" + hex.EncodeToString(random[:]), nil
+}
+
+// Close ends the session: it closes the connection, which releases every fid on the server, and fails every call with
+// [ErrClosed]. When it returns, all calls are complete and no goroutine is left. Further calls do nothing.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	select {
+	case <-s.closed:
+	default:
+		close(s.closed)
+	}
+	s.mu.Unlock()
+	s.stop()
+	<-s.done
+	return nil
+}
+
+// MaxPayload is the most payload bytes that one message of the session carries now. A reconnect may lower it.
+func (s *Session) MaxPayload() int { return int(s.features.msize.Load()) - IOHeaderSize }
+
+// Status is how a session's connection fares.
+type Status struct {
+	Connected  bool
+	Since      time.Time // of the connection, or of its loss
+	Reconnects uint64    // how often a lost connection was replaced
+	Err        error     // why it is lost, or why the last attempt to reconnect failed; nil when connected
+}
+
+// Status tells how the connection fares.
+func (s *Session) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Status{Connected: s.up == nil, Since: s.since, Reconnects: s.reconnects, Err: s.trouble}
+}
+
+// lost records that the link is gone. Every one who meets its end may call it.
+func (s *Session) lost(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current.Load() != l {
+		return
+	}
+	s.current.Store(nil)
+	s.up = make(chan struct{})
+	s.since = time.Now()
+	s.trouble = l.reason()
+}
+
+// await returns the current link. While there is none it waits for one, as long as ctx and the session's time-out
+// allow.
+func (s *Session) await(ctx context.Context) (*link, error) {
+	for {
+		if s.isClosed() {
+			return nil, ErrClosed
+		}
+		if l := s.current.Load(); l != nil {
+			return l, nil
+		}
+		s.mu.Lock()
+		up := s.up
+		deadline, bounded := s.deadline(s.config.ReconnectTimeout)
+		s.mu.Unlock()
+		if up == nil {
+			continue
+		}
+		if err := s.waitUp(ctx, up, deadline, bounded); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Session) waitUp(ctx context.Context, up chan struct{}, deadline time.Time, bounded bool) error {
+	var expired <-chan time.Time
+	if bounded {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case <-up:
+		return nil
+	case <-expired:
+		return s.lostError()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closed:
+		return ErrClosed
+	}
+}
+
+// deadline is when calls stop waiting for the lost server, if ever. The caller holds s.mu.
+func (s *Session) deadline(timeout time.Duration) (at time.Time, bounded bool) {
+	return s.since.Add(max(timeout, 0)), timeout != 0
+}
+
+// lostError is the cause of calls that gave up waiting.
+func (s *Session) lostError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble == nil {
+		return ErrLost
+	}
+	return fmt.Errorf("%w since %s: %w", ErrLost, s.since.Format(time.RFC3339), s.trouble)
+}
+
+func (s *Session) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// maxTries bounds how often one call is sent. Each time costs the connection, so a call that reaches it is most likely
+// what kills the server.
+const maxTries = 8
+
+// do runs try on the current link, and when the link is lost under it again on the next: try must be something that
+// may be repeated from its start. again is false only if no earlier try can have had an effect on the server.
+func (s *Session) do(ctx context.Context, try func(l *link, again bool) error) error {
+	again := false
+	for tries := 1; ; tries++ {
+		l, err := s.await(ctx)
+		if err != nil {
+			return err
+		}
+		err = try(l, again)
+		if !isLost(err) {
+			return err
+		}
+		s.lost(l)
+		again = true
+		if tries == maxTries {
+			return errKilled(err)
+		}
+	}
+}
+
+// errKilled is the cause of a call under which the connection was lost maxTries times.
+func errKilled(err error) error {
+	return fmt.Errorf("%w %d times under this call: %w", ErrLost, maxTries, err)
+}
+
+// fail makes the error of an operation on a fid.
+func (f *Fid) fail(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*Error); ok {
+		return e
+	}
+	e := &Error{Op: op, Path: f.Path(), Errno: errnoOf(err), Cause: err}
+	if _, bare := err.(unix.Errno); bare {
+		e.Cause = nil
+	}
+	if errors.Is(err, ErrLost) || errors.Is(err, ErrClosed) || errors.Is(err, ErrMalformed) {
+		e.Errno = unix.EIO
+	}
+	return e
+}
