@@ -1,0 +1,78 @@
+package fuse_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// client prepares this binary to run one of the roles of runClient, as a process whose system calls cannot hold up the test.
+func client(t testing.TB, role string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = append(os.Environ(), clientEnv+"="+role)
+	return cmd
+}
+
+func runClient(role string, args []string) error {
+	switch role {
+	case "read":
+		return readAll(args[0])
+	case "map":
+		return mapAndChange(args[0])
+	}
+	return fmt.Errorf("no role %q", role)
+}
+
+// readAll copies a file to the standard output. Its error is the errno's name.
+func readAll(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY, 0)
+	if err != nil {
+		return errors.New(unix.ErrnoName(err.(unix.Errno)))
+	}
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := unix.Read(fd, buf)
+		if err != nil {
+			return errors.New(unix.ErrnoName(err.(unix.Errno)))
+		}
+		if n == 0 {
+			return nil
+		}
+		if _, err := os.Stdout.Write(buf[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+// mapAndChange maps a file, checks that it is all 'a', and makes it all 'b' through the mapping.
+func mapAndChange(path string) error {
+	fd, err := unix.Open(path, unix.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	mem, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("mmap: %w", err)
+	}
+	if n := bytes.Count(mem, []byte("a")); n != len(mem) {
+		return fmt.Errorf("%d of %d bytes are as expected", n, len(mem))
+	}
+	for i := range mem {
+		mem[i] = 'b'
+	}
+	return unix.Msync(mem, unix.MS_SYNC)
+}
