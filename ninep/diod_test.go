@@ -1,0 +1,142 @@
+package ninep_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/test/lab"
+	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/stream"
+)
+
+// dialTCP dials a server of package lab.
+func dialTCP(t *testing.T, server *lab.Server) func(context.Context) (transport.Conn, error) {
+	t.Helper()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(ctx context.Context) (transport.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", u.Host)
+		if err != nil {
+			return nil, err
+		}
+		return stream.New(c, stream.Options{}), nil
+	}
+}
+
+// ctx is a context that ends the test rather than let it hang.
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func openDiod(t *testing.T) (*ninep.Session, *ninep.Fid, string) {
+	t.Helper()
+	dir := t.TempDir()
+	server := lab.Diod(t, dir)
+	s, err := ninep.Open(testContext(t), ninep.Config{Dial: dialTCP(t, server)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	root, err := s.Attach(testContext(t), ninep.AttachOptions{Aname: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, root, dir
+}
+
+// TestDiodFile writes and reads a file larger than many messages of diod's 64 KiB.
+func TestDiodFile(t *testing.T) {
+	s, root, dir := openDiod(t)
+	ctx := testContext(t)
+	f := must(root.Walk(ctx))(t)
+	ok(t, f.Create(ctx, "file", unix.O_RDWR|unix.O_EXCL, 0o640, 0))
+	want := pattern(5<<20 + 12345)
+	if n, err := f.Write(ctx, want, 7); n != len(want) || err != nil {
+		t.Fatalf("Write = %d, %v", n, err)
+	}
+	ok(t, f.Fsync(ctx, false))
+	got := make([]byte, len(want)+100)
+	n, err := f.Read(ctx, got, 7)
+	if n != len(want) || err != nil || !bytes.Equal(got[:n], want) {
+		t.Fatalf("Read = %d, %v", n, err)
+	}
+	ok(t, f.Clunk(ctx))
+	onDisk, err := os.ReadFile(filepath.Join(dir, "file"))
+	if err != nil || !bytes.Equal(onDisk[7:], want) {
+		t.Fatalf("on the server: %d bytes, %v", len(onDisk), err)
+	}
+	if m := s.Features().Msize; m != 64<<10 {
+		t.Errorf("msize %d, diod's is 65536", m)
+	}
+}
+
+// TestDiodFallbacks unlinks and renames on a server that knows neither Tunlinkat nor Trenameat.
+func TestDiodFallbacks(t *testing.T) {
+	s, root, dir := openDiod(t)
+	ctx := testContext(t)
+	must(root.Mkdir(ctx, "a", 0o755, 0))(t)
+	must(root.Mkdir(ctx, "b", 0o755, 0))(t)
+	a, b := must(root.Walk(ctx, "a"))(t), must(root.Walk(ctx, "b"))(t)
+	must(a.Symlink(ctx, "link", "target", 0))(t)
+	ok(t, a.Rename(ctx, "link", b, "moved"))
+	if target, err := os.Readlink(filepath.Join(dir, "b", "moved")); target != "target" {
+		t.Errorf("moved link: %q, %v", target, err)
+	}
+	if err := root.Unlink(ctx, "b", false); !errors.Is(err, unix.EISDIR) {
+		t.Errorf("unlink a directory as a file: %v", err)
+	}
+	if err := b.Unlink(ctx, "moved", true); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("unlink a link as a directory: %v", err)
+	}
+	ok(t, b.Unlink(ctx, "moved", false))
+	ok(t, root.Unlink(ctx, "b", true))
+	if err := root.Unlink(ctx, "b", true); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("unlink it again: %v", err)
+	}
+	if f := s.Features(); f.Unlinkat != ninep.Unsupported || f.Renameat != ninep.Unsupported {
+		t.Errorf("learned %+v", f)
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must returns the value of a call that may not fail.
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// pattern is n bytes none of which equals one a message away.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i>>16 ^ i>>8 ^ i*7)
+	}
+	return b
+}
