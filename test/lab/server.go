@@ -28,7 +28,13 @@ func Diod(tb testing.TB, root string) *Server {
 // Exporter runs `csi-9p serve` on a directory until the test ends.
 func Exporter(tb testing.TB, root string, flags ...string) *Server {
 	tb.Helper()
-	args := append([]string{"serve", "--listen", "tcp://127.0.0.1:0"}, flags...)
+	return ExporterAt(tb, "tcp://127.0.0.1:0", root, flags...)
+}
+
+// ExporterAt is Exporter at an address of the caller's choice.
+func ExporterAt(tb testing.TB, url, root string, flags ...string) *Server {
+	tb.Helper()
+	args := append([]string{"serve", "--listen", url}, flags...)
 	return serve(tb, exec.Command(Binary(tb), append(args, root)...), root, "")
 }
 
