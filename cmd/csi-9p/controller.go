@@ -1,0 +1,73 @@
+package main
+
+import (
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/controller"
+	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"k8s.io/klog/v2"
+)
+
+// controllerFlags are the command line of the verb controller.
+type controllerFlags struct {
+	endpoint, name, config string
+}
+
+func controllerCommand() *cobra.Command {
+	var flags controllerFlags
+	cmd := &cobra.Command{
+		Use:   "controller --endpoint unix:///PATH [--config FILE]",
+		Short: "Serve the CSI controller: make, list, resize and delete volumes",
+		Long: `Serve the CSI Controller and Identity services on a unix socket.
+
+The controller makes a directory on a share for each volume. It speaks 9P itself, so it mounts
+nothing and needs no privilege, only a way to the servers. What it knows about a volume it keeps on
+the share, below .csi-9p: it may be killed at any time, and several may run at once.
+
+A StorageClass says where volumes go, by a server's URL:
+
+  parameters:
+    server: tcp://10.0.0.5:564
+    aname: /tank
+
+or by the name of a share in the file given by --config, whose address can change later:
+
+  parameters:                       shares:
+    share: tank                       tank:
+                                        server: tcp://10.0.0.5:564
+                                        aname: /tank
+                                        controllerServer: tcp://tank.example:564   # optional
+
+The file is read again when it changes. SIGTERM lets the calls in flight finish.`,
+		Example: `  csi-9p controller --endpoint unix:///run/csi-9p/controller.sock
+  csi-9p controller --endpoint unix:///csi/csi.sock --config /etc/csi-9p/shares.yaml --v=5`,
+		Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return serveController(cmd, flags) },
+	}
+	cmd.Flags().StringVar(&flags.endpoint, "endpoint", "unix:///run/csi-9p/controller.sock", "unix socket to serve on; a stale one is replaced")
+	cmd.Flags().StringVar(&flags.name, "drivername", driver.DefaultName, "name that the driver registers under")
+	cmd.Flags().StringVar(&flags.config, "config", "", "YAML file of shares; none: StorageClasses name servers by URL")
+	return cmd
+}
+
+func serveController(cmd *cobra.Command, flags controllerFlags) error {
+	ctx := cmd.Context()
+	config, err := shares.Open(flags.config)
+	if err != nil {
+		return err
+	}
+	listener, err := driver.Listen(ctx, flags.endpoint)
+	if err != nil {
+		return err
+	}
+	service := controller.New(controller.Options{Shares: config})
+	defer service.Close()
+	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.name, Version: version(), Controller: true})
+	klog.FromContext(ctx).Info("Serving the CSI controller", "driver", flags.name, "version", version(), "endpoint", listener.Addr().String())
+	return driver.Serve(ctx, listener, func(registrar grpc.ServiceRegistrar) {
+		csi.RegisterIdentityServer(registrar, identity)
+		csi.RegisterControllerServer(registrar, service)
+	})
+}

@@ -1,0 +1,107 @@
+// Package controller is the CSI Controller service: it makes, lists, resizes
+// and deletes volumes, which are directories of a share, over 9P. It mounts
+// nothing and keeps nothing of its own: what it knows about a volume is the
+// volume's record on the share, so that it can be killed at any time, and
+// several can run at once.
+package controller
+
+import (
+	"context"
+	"sync"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/csi-9p/csi-9p/driver/volume"
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport/dial"
+)
+
+// Options are what a Controller is made with.
+type Options struct {
+	Shares *shares.Shares
+	// Open opens a session to a server, whose URL has no aname; nil: OpenSession.
+	Open func(ctx context.Context, server dial.URL) (*ninep.Session, error)
+}
+
+// Controller implements csi.ControllerServer. Its errors wrap their causes;
+// driver.Code knows their codes.
+type Controller struct {
+	csi.UnimplementedControllerServer
+	shares   *shares.Shares
+	sessions *sessions
+	locks    driver.Locks // by volume
+
+	mu   sync.Mutex
+	seen map[road]uint32 // trees that this process has attached, uid left out, and as whom
+}
+
+// New makes a Controller. The caller closes it.
+func New(o Options) *Controller {
+	if o.Open == nil {
+		o.Open = OpenSession
+	}
+	return &Controller{
+		shares:   o.Shares,
+		sessions: newSessions(o.Open),
+		seen:     make(map[road]uint32),
+	}
+}
+
+// Close ends all sessions. Calls in flight fail.
+func (c *Controller) Close() { c.sessions.close() }
+
+// road is how the controller comes to a tree: by a share of the configuration
+// or by a URL, with an aname, and as whom. It is the part of a volume's id that
+// volumes of one tree have in common.
+type road struct {
+	share string // or
+	url   string
+	uid   uint32
+}
+
+func roadOf(id volume.ID) road { return road{id.Share, id.URL, id.AttachUID} }
+
+// tree is the road without who takes it.
+func (r road) tree() road { return road{share: r.share, url: r.url} }
+
+// id names the volume of that name on the road.
+func (r road) id(name string) volume.ID {
+	return volume.ID{Share: r.share, URL: r.url, UUID: volume.UUID(name), AttachUID: r.uid}
+}
+
+// roadTo is the controller's road to the tree that p names.
+func (c *Controller) roadTo(p params.Parameters) (road, error) {
+	if p.Share != "" {
+		return road{share: p.Share, uid: p.AttachUID}, nil
+	}
+	share, err := c.shares.Resolve(p)
+	if err != nil {
+		return road{}, err
+	}
+	return road{url: share.Controller.String(), uid: p.AttachUID}, nil
+}
+
+// attach goes the road. The caller releases the tree.
+func (c *Controller) attach(ctx context.Context, r road) (*attachment, error) {
+	u, err := c.resolve(r)
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.sessions.attach(ctx, u, r.uid)
+	if err == nil {
+		c.mu.Lock()
+		c.seen[r.tree()] = r.uid
+		c.mu.Unlock()
+	}
+	return a, err
+}
+
+func (c *Controller) resolve(r road) (dial.URL, error) {
+	if r.share == "" {
+		return params.ParseServer(r.url)
+	}
+	share, err := c.shares.Lookup(r.share)
+	return share.Controller, err
+}

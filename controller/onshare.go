@@ -1,0 +1,103 @@
+package controller
+
+import (
+	"context"
+	"errors"
+
+	"github.com/csi-9p/csi-9p/driver/record"
+	"github.com/csi-9p/csi-9p/driver/subdir"
+	"github.com/csi-9p/csi-9p/driver/tree"
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+)
+
+// onShare is a volume being worked on.
+type onShare struct {
+	root   *ninep.Fid
+	store  *record.Store
+	record *record.Record
+}
+
+// above are the directories above the volume's.
+func (v *onShare) above() []string { return v.record.Directory[:len(v.record.Directory)-1] }
+
+// name is that of the volume's directory.
+func (v *onShare) name() string { return v.record.Directory[len(v.record.Directory)-1] }
+
+func (v *onShare) path() string { return subdir.Join(v.record.Directory) }
+
+// place is what is found at a name.
+type place struct {
+	taken bool
+	ours  bool // it is the volume's directory, by its qid
+	qid   ninep.QID
+}
+
+// look tells what is at a name of a directory.
+func (v *onShare) look(ctx context.Context, parent *ninep.Fid, name string) (place, error) {
+	qid, err := tree.Lookup(ctx, parent, name)
+	if errors.Is(err, unix.ENOENT) {
+		return place{}, nil
+	}
+	if err != nil {
+		return place{}, err
+	}
+	return place{taken: true, ours: v.record.QID != nil && v.record.QID.Is(qid), qid: qid}, nil
+}
+
+// forget gives the volume's place back and removes its record.
+func (v *onShare) forget(ctx context.Context) error {
+	if err := v.store.Unclaim(ctx, v.record.Directory, v.record.UUID); err != nil {
+		return err
+	}
+	return v.store.Remove(ctx, v.record.UUID)
+}
+
+// purge removes whatever is at a name, a tree or a file. Nothing there is no
+// error.
+func purge(ctx context.Context, parent *ninep.Fid, name string) error {
+	if err := emptyDir(ctx, parent, name); err != nil {
+		return err
+	}
+	err := parent.Unlink(ctx, name, true)
+	if errors.Is(err, unix.ENOTDIR) {
+		err = parent.Unlink(ctx, name, false)
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// emptyDir empties the directory at a name. Nothing there, or something else,
+// is no error.
+func emptyDir(ctx context.Context, parent *ninep.Fid, name string) error {
+	dir, err := tree.Dir(ctx, parent, name)
+	if isAny(err, unix.ENOENT, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Drop()
+	return tree.Empty(ctx, dir)
+}
+
+// purgeAside removes what the volume has left aside.
+func purgeAside(ctx context.Context, store *record.Store, id uuid.UUID) error {
+	if err := purge(ctx, store.New, id.String()); err != nil {
+		return err
+	}
+	return purge(ctx, store.Trash, id.String())
+}
+
+// isAny reports whether err is one of the numbers.
+func isAny(err error, numbers ...unix.Errno) bool {
+	for _, n := range numbers {
+		if errors.Is(err, n) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,196 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/dial"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// openTimeout bounds dialling and negotiating: a server that is down is
+	// to be reported while the caller still waits.
+	openTimeout = 5 * time.Second
+	// idleTime is how long a session that nobody uses stays open.
+	idleTime = 2 * time.Minute
+)
+
+// OpenSession opens a session as the controller needs it: calls do not wait
+// for a lost server, because their caller tries again.
+func OpenSession(ctx context.Context, server dial.URL) (*ninep.Session, error) {
+	return ninep.Open(ctx, ninep.Config{
+		Dial: func(ctx context.Context) (transport.Conn, error) {
+			return dial.Dial(ctx, server, dial.Options{})
+		},
+		ReconnectTimeout: -1,
+	})
+}
+
+// sessions keeps one session per server, from its first use until it has been
+// idle for a while.
+type sessions struct {
+	open func(context.Context, dial.URL) (*ninep.Session, error)
+
+	mu       sync.Mutex
+	byServer map[string]*session
+}
+
+// session is one server's. Its counters belong to sessions.mu.
+type session struct {
+	users int
+	idle  *time.Timer // runs while users is 0
+
+	turn    chan struct{} // holds one token: whoever has it may use the field below
+	current *ninep.Session
+}
+
+// attachment is a tree in use.
+type attachment struct {
+	root    *ninep.Fid
+	release func() // once
+}
+
+func newSessions(open func(context.Context, dial.URL) (*ninep.Session, error)) *sessions {
+	return &sessions{open: open, byServer: make(map[string]*session)}
+}
+
+// attach attaches to the tree of u as uid, over the server's session.
+func (s *sessions) attach(ctx context.Context, u dial.URL, uid uint32) (*attachment, error) {
+	server, aname := u, u.Aname
+	server.Aname = ""
+	key := server.String()
+	entry := s.enter(key)
+	current, err := s.connected(ctx, entry, server)
+	if err != nil {
+		s.leave(key, entry)
+		return nil, err
+	}
+	root, err := current.Attach(ctx, ninep.AttachOptions{UID: uid, Aname: aname})
+	if err != nil {
+		s.leave(key, entry)
+		return nil, attachError(key, aname, err)
+	}
+	return &attachment{root: root, release: func() {
+		root.Drop()
+		s.leave(key, entry)
+	}}, nil
+}
+
+// enter counts a user in.
+func (s *sessions) enter(key string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entry := s.byServer[key]
+	if entry == nil {
+		entry = &session{turn: make(chan struct{}, 1)}
+		entry.turn <- struct{}{}
+		s.byServer[key] = entry
+	}
+	if entry.idle != nil {
+		entry.idle.Stop()
+	}
+	entry.users++
+	return entry
+}
+
+// leave counts a user out; the last one starts the clock.
+func (s *sessions) leave(key string, entry *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry.users--; entry.users > 0 {
+		return
+	}
+	if s.byServer[key] != entry { // closed meanwhile
+		entry.end()
+		return
+	}
+	entry.idle = time.AfterFunc(idleTime, func() { s.expire(key, entry) })
+}
+
+// expire closes a session that is still idle.
+func (s *sessions) expire(key string, entry *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry.users == 0 && s.byServer[key] == entry {
+		delete(s.byServer, key)
+		entry.end()
+	}
+}
+
+// close forgets all sessions and ends those that nobody uses; the others end
+// with their last user.
+func (s *sessions) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, entry := range s.byServer {
+		delete(s.byServer, key)
+		if entry.users > 0 {
+			continue
+		}
+		entry.idle.Stop()
+		entry.end()
+	}
+}
+
+// end closes the session of an entry without users.
+func (e *session) end() {
+	<-e.turn
+	if e.current != nil {
+		_ = e.current.Close()
+		e.current = nil
+	}
+	e.turn <- struct{}{}
+}
+
+// connected returns the entry's session, a new one if there is none or if it
+// has lost its server: dialling anew tells at once why.
+func (s *sessions) connected(ctx context.Context, entry *session, server dial.URL) (*ninep.Session, error) {
+	select {
+	case <-entry.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { entry.turn <- struct{}{} }()
+	if entry.current != nil {
+		if entry.current.Status().Connected {
+			return entry.current, nil
+		}
+		_ = entry.current.Close()
+		entry.current = nil
+	}
+	openCtx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	opened, err := s.open(openCtx, server)
+	if err != nil {
+		return nil, openError(ctx, server.String(), err)
+	}
+	entry.current = opened
+	return opened, nil
+}
+
+// openError tells a server that is down from a caller that went away.
+func openError(ctx context.Context, server string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("server %s: %w", server, ctx.Err())
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %v", openTimeout)
+	}
+	return fmt.Errorf("server %s is %w: %w; check that it runs, speaks 9P2000.L and lets the controller in", server, driver.ErrUnavailable, err)
+}
+
+// attachError says what to look at when a server refuses a tree.
+func attachError(server, aname string, err error) error {
+	advice := "check attachUid and what the server allows"
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		advice = "check aname"
+	}
+	return fmt.Errorf("server %s, tree %q: %w; %s", server, aname, err, advice)
+}

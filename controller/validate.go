@@ -1,0 +1,80 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/driver/record"
+	"github.com/csi-9p/csi-9p/driver/volume"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ValidateVolumeCapabilities implements csi.ControllerServer.
+func (c *Controller) ValidateVolumeCapabilities(ctx context.Context, request *csi.ValidateVolumeCapabilitiesRequest) (*csi.ValidateVolumeCapabilitiesResponse, error) {
+	if request.GetVolumeId() == "" {
+		return nil, status.Error(codes.InvalidArgument, "the volume id is missing")
+	}
+	if len(request.GetVolumeCapabilities()) == 0 {
+		return nil, status.Error(codes.InvalidArgument, "volume capabilities are missing")
+	}
+	id, err := volume.ParseID(request.GetVolumeId())
+	if err != nil {
+		return nil, err
+	}
+	response := new(csi.ValidateVolumeCapabilitiesResponse)
+	err = c.withRecord(ctx, id, func(_ *record.Store, r *record.Record) (err error) {
+		if response.Message, err = mismatch(request, r); err != nil || response.Message != "" {
+			return err
+		}
+		response.Confirmed = &csi.ValidateVolumeCapabilitiesResponse_Confirmed{
+			VolumeContext:      request.GetVolumeContext(),
+			VolumeCapabilities: request.GetVolumeCapabilities(),
+			Parameters:         request.GetParameters(),
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+// mismatch says what of a request the volume is not; empty: it is all of it.
+func mismatch(request *csi.ValidateVolumeCapabilitiesRequest, r *record.Record) (string, error) {
+	for _, capability := range request.GetVolumeCapabilities() {
+		if problem := unsupported(capability); problem != "" {
+			return problem, nil
+		}
+	}
+	values, err := contextOf(r)
+	if err != nil {
+		return "", err
+	}
+	if given := request.GetVolumeContext(); len(given) > 0 && !sameContext(given, values) {
+		return fmt.Sprintf("the volume's context is %v", values), nil
+	}
+	if given := request.GetParameters(); len(given) > 0 {
+		existing, err := r.Parsed()
+		if err != nil {
+			return "", err
+		}
+		if asked, err := params.Parse(given); err != nil || asked != existing {
+			return fmt.Sprintf("the volume's parameters are %v", r.Parameters), nil
+		}
+	}
+	return "", nil
+}
+
+// sameContext compares what a node would read, but for the size, which grows.
+func sameContext(a, b map[string]string) bool {
+	if maps.Equal(a, b) {
+		return true
+	}
+	x, _, errX := volume.ParseContext(a, nil)
+	y, _, errY := volume.ParseContext(b, nil)
+	return errX == nil && errY == nil && x.Parameters == y.Parameters && x.QIDPath == y.QIDPath
+}

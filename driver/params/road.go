@@ -1,0 +1,126 @@
+package params
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/csi-9p/csi-9p/driver/subdir"
+	"github.com/csi-9p/csi-9p/transport/dial"
+)
+
+// shareName keeps a share's name fit for a volume id, a label and a URL.
+var shareName = regexp.MustCompile(`^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$`)
+
+// CheckShareName reports whether name can be a share's.
+func CheckShareName(name string) error {
+	if !shareName.MatchString(name) {
+		return errors.New("must be 1 to 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends")
+	}
+	return nil
+}
+
+// maxAname bounds an aname, which has to fit a message and a volume's context.
+const maxAname = 1024
+
+// CheckAname reports whether aname can be a part of a server's URL, and sent to
+// the server.
+func CheckAname(aname string) error {
+	if !strings.HasPrefix(aname, "/") || len(aname) > maxAname || strings.ContainsRune(aname, 0) {
+		return fmt.Errorf("must begin with '/' and have at most %d bytes, none of them NUL", maxAname)
+	}
+	return nil
+}
+
+// ParseServer reads a server URL and refuses the schemes whose transports this
+// release lacks.
+func ParseServer(value string) (dial.URL, error) {
+	for _, scheme := range []string{"tls", "virtio"} {
+		if len(value) > len(scheme) && strings.EqualFold(value[:len(scheme)+1], scheme+":") {
+			return dial.URL{}, fmt.Errorf("the scheme %s:// comes with a later release; this one knows tcp://, unix:// and vsock://", scheme)
+		}
+	}
+	return dial.Parse(value)
+}
+
+func setShare(field *string, value string) error {
+	if err := CheckShareName(value); err != nil {
+		return err
+	}
+	*field = value
+	return nil
+}
+
+// setServer leaves an aname in the URL, until checkRoad knows whether aname
+// was given as well.
+func setServer(p *Parameters, value string) error {
+	u, err := ParseServer(value)
+	if err != nil {
+		return err
+	}
+	p.Server = u.String()
+	return nil
+}
+
+func setControllerServer(p *Parameters, value string) error {
+	u, err := ParseServer(value)
+	if err != nil {
+		return err
+	}
+	p.ControllerServer = u.String()
+	return nil
+}
+
+func setAname(p *Parameters, value string) error {
+	if err := CheckAname(value); err != nil {
+		return err
+	}
+	p.Aname = value
+	return nil
+}
+
+func setSubDir(p *Parameters, value string) error {
+	if err := subdir.CheckTemplate(value); err != nil {
+		return err
+	}
+	p.SubDir = value
+	return nil
+}
+
+// checkRoad makes sure that one tree is named, and named once. given maps the
+// canonical keys that were set to their spelling.
+func (p *Parameters) checkRoad(given map[string]string) error {
+	switch {
+	case p.Share == "" && p.Server == "":
+		return &Error{Key: "server", Reason: "is missing; give server (a URL such as tcp://host:564) or share (a name in the driver's configuration)"}
+	case p.Share != "":
+		for _, name := range []string{"server", "aname", "controllerServer"} {
+			if spelt, set := given[name]; set {
+				return &Error{Key: spelt, Reason: "cannot be combined with share, whose configuration says it; remove one of the two"}
+			}
+		}
+		return nil
+	}
+	return p.moveAname(given)
+}
+
+// moveAname takes the aname out of the server's URL.
+func (p *Parameters) moveAname(given map[string]string) error {
+	u, err := dial.Parse(p.Server)
+	if err != nil {
+		return &Error{Key: given["server"], Value: p.Server, Reason: err.Error()}
+	}
+	if u.Aname == "" {
+		return nil
+	}
+	if spelt, set := given["aname"]; set {
+		return &Error{Key: spelt, Value: p.Aname, Reason: fmt.Sprintf("the server's URL has an aname too, %q; keep one", u.Aname)}
+	}
+	if err := CheckAname(u.Aname); err != nil {
+		return &Error{Key: given["server"], Value: p.Server, Reason: "aname " + err.Error()}
+	}
+	p.Aname, u.Aname = u.Aname, ""
+	p.Server = u.String()
+	return nil
+}
