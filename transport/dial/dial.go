@@ -62,11 +62,15 @@ func unsupported(scheme string) error {
 	return fmt.Errorf("%w: scheme %q", ErrURL, scheme)
 }
 
-// vsockError says what to do where the kernel has no vsock to that peer.
+// vsockError says what to do where the kernel has no vsock to that context id
+// (af_vsock.c: ENODEV without a transport to it, EADDRNOTAVAIL where it is not
+// this machine's; ENOENT and EAFNOSUPPORT without vsock).
 func vsockError(err error) error {
-	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("%w: this machine has no vsock to that context id; "+
-			"a guest needs the module vmw_vsock_virtio_transport, a host vhost_vsock, context id 1 vsock_loopback", err)
+	for _, errno := range []error{unix.ENODEV, unix.EADDRNOTAVAIL, unix.ENOENT, unix.EAFNOSUPPORT} {
+		if errors.Is(err, errno) {
+			return fmt.Errorf("%w: the kernel has no vsock for that context id; "+
+				"a guest needs the module vmw_vsock_virtio_transport, a host vhost_vsock, context id 1 vsock_loopback", err)
+		}
 	}
 	return err
 }

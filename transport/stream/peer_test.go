@@ -31,24 +31,44 @@ var wires = []struct {
 }{
 	{"unix", unixPair},
 	{"tcp", tcpPair},
+	{"file", filePair},
 	{"plain", func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() }},
 }
 
 func unixPair(t testing.TB) (client, server net.Conn) {
 	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var conns [2]net.Conn
-	for i, fd := range fds {
+	for i, fd := range socketpair(t) {
 		f := os.NewFile(uintptr(fd), "socketpair")
-		if conns[i], err = net.FileConn(f); err != nil {
+		c, err := net.FileConn(f)
+		if err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
+		conns[i] = c
 	}
 	return conns[0], conns[1]
+}
+
+func socketpair(t testing.TB) [2]int {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fds
+}
+
+// fileConn is a connection on an os.File, as package vsock's are.
+type fileConn struct{ *os.File }
+
+func (fileConn) LocalAddr() net.Addr  { return &net.UnixAddr{Net: "file"} }
+func (fileConn) RemoteAddr() net.Addr { return &net.UnixAddr{Net: "file"} }
+
+func filePair(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	fds := socketpair(t)
+	return fileConn{os.NewFile(uintptr(fds[0]), "client")}, fileConn{os.NewFile(uintptr(fds[1]), "server")}
 }
 
 func tcpPair(t testing.TB) (client, server net.Conn) {
