@@ -222,12 +222,18 @@ func TestSmallRepliesArriveTogether(t *testing.T) {
 }
 
 func TestTraits(t *testing.T) {
-	for _, w := range wires[:2] {
+	for _, w := range wires {
 		c, _ := connect(t, w.pair, stream.Options{MaxMsize: 8192, Slots: 3, Window: 4096})
-		want := transport.Traits{Name: w.name, MaxMsize: 8192, ZeroCopy: true, Threshold: 1024, Slots: 3, Window: 4096}
+		want := transport.Traits{
+			Name: w.name, MaxMsize: 8192, ZeroCopy: w.name != "plain", Threshold: 1024, Slots: 3, Window: 4096,
+		}
 		if got := c.Traits(); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
+	}
+	c, _ := connect(t, unixPair, stream.Options{Name: "vsock"})
+	if got := c.Traits().Name; got != "vsock" {
+		t.Errorf("the name is %q", got)
 	}
 }
 

@@ -32,7 +32,7 @@ var wires = []struct {
 	{"unix", unixPair},
 	{"tcp", tcpPair},
 	{"file", filePair},
-	{"plain", func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() }},
+	{"plain", plainPair},
 }
 
 func unixPair(t testing.TB) (client, server net.Conn) {
@@ -48,6 +48,16 @@ func unixPair(t testing.TB) (client, server net.Conn) {
 		conns[i] = c
 	}
 	return conns[0], conns[1]
+}
+
+// plainConn is a connection with nothing but its methods.
+type plainConn struct{ net.Conn }
+
+func (plainConn) RemoteAddr() net.Addr { return &net.UnixAddr{Net: "plain"} }
+
+func plainPair(testing.TB) (client, server net.Conn) {
+	client, server = net.Pipe()
+	return plainConn{client}, server
 }
 
 func socketpair(t testing.TB) [2]int {

@@ -77,17 +77,18 @@ var _ transport.Conn = (*Conn)(nil)
 
 // New makes a connection of c and owns it from then on. A TCP connection gets
 // TCP_NODELAY, keepalive and a user timeout. One that offers syscall.Conn is
-// written with writev; another, such as TLS, by its Write.
+// written with writev; another, such as TLS, by its Write, and is not zero copy.
 func New(c net.Conn, o Options) *Conn {
 	o = o.withDefaults(c)
 	tuneTCP(c)
+	w, direct := newWire(c)
 	s := &Conn{
 		conn: c,
-		wire: newWire(c),
+		wire: w,
 		traits: transport.Traits{
 			Name:      o.Name,
 			MaxMsize:  o.MaxMsize,
-			ZeroCopy:  true,
+			ZeroCopy:  direct,
 			Threshold: payloadThreshold,
 			Slots:     o.Slots,
 			Window:    o.Window,
@@ -98,7 +99,7 @@ func New(c net.Conn, o Options) *Conn {
 	}
 	s.idle.L = &s.mu
 	s.msize.Store(o.MaxMsize)
-	s.in = newReader(s.wire)
+	s.in = newReader(w)
 	go s.writer()
 	go s.run()
 	return s
@@ -266,12 +267,13 @@ func (c *Conn) run() {
 	close(c.lost)
 }
 
-// newWire picks the way that c's bytes go.
-func newWire(c net.Conn) wire {
+// newWire picks the way that c's bytes go, and says whether the kernel moves
+// them from and to where the calls have them.
+func newWire(c net.Conn) (w wire, direct bool) {
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			return newSocket(raw)
+			return newSocket(raw), true
 		}
 	}
-	return &plain{conn: c}
+	return &plain{conn: c}, false
 }
