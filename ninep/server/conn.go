@@ -64,7 +64,7 @@ func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
 		log:    klog.FromContext(ctx).WithValues("peer", nc.RemoteAddr().String()),
 		peer:   s.peerName(nc),
 		budget: newBudget(s.options.MaxInFlight),
-		fids:   fidTable{fids: make(map[ninep.FID]*fid), limit: s.options.MaxFids, total: &s.fids},
+		fids:   fidTable{fids: make(map[ninep.FID]*fid), limit: s.options.MaxFids, total: &s.fds},
 		in:     bufio.NewReaderSize(nc, readAhead),
 		msize:  s.options.MaxMsize,
 	}

@@ -7,7 +7,8 @@
 // symbolic link and no directory that someone moves meanwhile leads out of the root. The server never follows a symbolic
 // link for a client. Devices, sockets and pipes can be made, looked at and removed, but never opened: their file
 // operations belong to the client's kernel (CVE-2023-2861 was QEMU's server opening them). ".." walks up to the attach's
-// root and no further. Because a fid is a descriptor, it follows its file through renames, and an open file that was
+// root and no further. What the host's own processes move out of the root stays in reach of those fids that are on it or
+// in it, and of no others. Because a fid is a descriptor, it follows its file through renames, and an open file that was
 // removed lives until its last fid is gone.
 //
 // An aname chooses a directory beneath the root to attach. It is a name space, not a fence: whoever may attach may

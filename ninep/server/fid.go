@@ -41,6 +41,7 @@ type attachment struct {
 	root int // O_PATH descriptor of the attach's root
 	id   fileID
 	user *identity
+	fds  *quota // its root counts there
 }
 
 func (a *attachment) share() *attachment {
@@ -51,6 +52,7 @@ func (a *attachment) share() *attachment {
 func (a *attachment) release() {
 	if a.refs.Add(-1) == 0 {
 		unix.Close(a.root)
+		a.fds.give(1)
 	}
 }
 
@@ -84,7 +86,7 @@ type fidTable struct {
 	mu    sync.Mutex
 	fids  map[ninep.FID]*fid
 	limit int
-	total *quota // of the whole server
+	total *quota // descriptors of the whole server
 }
 
 func (t *fidTable) get(num ninep.FID) *fid {

@@ -14,10 +14,9 @@ const (
 	maxXattrSize = 64 << 10 // bytes of one attribute's value (XATTR_SIZE_MAX) or of the list of names (XATTR_LIST_MAX)
 	maxXattrs    = 16 << 20 // bytes of all attributes that fids of one connection hold
 	maxLocks     = 16 << 10 // byte ranges that one connection holds
-	reservedFDs  = 64       // descriptors kept for listeners, connections and the rest of the process
 	maxClientID  = 256      // bytes of a lock owner's client_id
 	readAhead    = 4 << 10  // bytes read from the socket at once when a message's head is wanted
-	fallbackFDs  = 1024     // assumed where the limit cannot be read
+	fallbackFDs  = 1024     // descriptors assumed where the limit cannot be read
 	maxUsableFDs = 1 << 20  // descriptors counted on where there is no limit
 	pageSize     = 4 << 10  // bytes; the smallest buffer, and what every buffer is aligned to
 )
@@ -69,12 +68,12 @@ func (b *budget) give(n int64) {
 	b.room.Signal()
 }
 
-// descriptorLimit is the number of descriptors that fids may use in this process. (The Go runtime has already raised the
+// descriptorLimit is the number of descriptors that fids may hold in this process. A quarter of what it may open is left to
+// connections, to what requests open for a moment, and to the rest of the program. (The Go runtime has already raised the
 // soft limit to the hard one.)
 func descriptorLimit() int64 {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fallbackFDs - reservedFDs
-	}
-	return max(int64(min(limit.Cur, maxUsableFDs))-reservedFDs, reservedFDs)
+	limit := unix.Rlimit{Cur: fallbackFDs}
+	// Without an answer the fallback stands.
+	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	return int64(min(limit.Cur, maxUsableFDs)) / 4 * 3
 }

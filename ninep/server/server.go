@@ -56,7 +56,7 @@ type Server struct {
 	locks    lockTable
 	buffers  buffers
 	requests sync.Pool // of *request
-	fids     quota     // of all connections: each may need two descriptors
+	fds      quota     // descriptors of all fids and attachments
 	conns    atomic.Int64
 	serial   atomic.Uint64 // of connections, to tell apart those without an address
 	refused  refusals
@@ -85,9 +85,8 @@ func New(o Options) (*Server, error) {
 		s.closeFiles()
 		return nil, err
 	}
-	limit := descriptorLimit() / 2
-	s.fids.limit = limit
-	s.options.MaxFids = min(o.MaxFids, max(int(limit/2), 16))
+	s.fds.limit = descriptorLimit()
+	s.options.MaxFids = min(o.MaxFids, int(s.fds.limit/2))
 	unix.Umask(0)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -145,16 +144,17 @@ func (s *Server) openRoot() error {
 // answered first, for at most five seconds. It returns early with an error if the listener fails. It closes l and ends
 // every connection that came of it before it returns. Several calls may run at once.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	defer l.Close()
 	if !s.enter() {
+		l.Close()
 		return fmt.Errorf("serve %s: %w", l.Addr(), net.ErrClosed)
 	}
 	defer s.serving.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
-	defer func() { cancel(); conns.Wait() }()
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() { l.Close(); close(closed) })
+	defer func() { cancel(); conns.Wait(); <-closed }()
 	defer context.AfterFunc(s.base, cancel)()
-	defer context.AfterFunc(ctx, func() { l.Close() })()
 
 	for pause := time.Duration(0); ; {
 		nc, err := l.Accept()

@@ -49,22 +49,34 @@ func (c *conn) attach(r *request, m *ninep.Tattach) (ninep.Message, error) {
 	}); err != nil {
 		return nil, err
 	}
-	st, err := stat(fd)
+	a, st, err := c.server.newAttachment(user, fd)
 	if err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
+	r.bind(0, c.newFile(a, fd, st))
+	return &ninep.Rattach{QID: c.server.qid(st)}, nil
+}
+
+// newAttachment makes the attachment to the tree that a descriptor holds, which stays the caller's. The first file made
+// of it holds it.
+func (s *Server) newAttachment(user *identity, fd int) (*attachment, *unix.Statx_t, error) {
+	st, err := stat(fd)
+	if err != nil {
+		return nil, nil, err
+	}
 	if typ := uint32(st.Mode) & unix.S_IFMT; typ != unix.S_IFDIR && typ != unix.S_IFREG {
-		unix.Close(fd)
-		return nil, unix.ENOTDIR
+		return nil, nil, unix.ENOTDIR
+	}
+	if !s.fds.take(1) {
+		return nil, nil, unix.ENFILE
 	}
 	root, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		unix.Close(fd)
-		return nil, err
+		s.fds.give(1)
+		return nil, nil, err
 	}
-	r.bind(0, c.newFile(&attachment{root: root, id: idOf(st), user: user}, fd, st))
-	return &ninep.Rattach{QID: c.server.qid(st)}, nil
+	return &attachment{root: root, id: idOf(st), user: user, fds: &s.fds}, st, nil
 }
 
 // openTree opens what an aname leads to beneath the root.

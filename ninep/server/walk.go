@@ -60,9 +60,12 @@ type walked struct {
 // walkNames opens one name after the other. It fails at the first that cannot be, with no descriptor left open.
 func (s *Server) walkNames(from *file, names []string, w *walked) error {
 	w.qids = make([]ninep.QID, 0, len(names))
-	dir, id := from.fd, from.id
+	dir, id, typ := from.fd, from.id, from.typ
 	for _, name := range names {
-		fd, err := s.step(from.attach, dir, id, name)
+		fd, err := -1, error(unix.ENOTDIR)
+		if typ == unix.S_IFDIR {
+			fd, err = s.step(from.attach, dir, id, name)
+		}
 		if dir != from.fd {
 			unix.Close(dir)
 		}
@@ -73,7 +76,7 @@ func (s *Server) walkNames(from *file, names []string, w *walked) error {
 			unix.Close(fd)
 			return err
 		}
-		dir, id = fd, idOf(w.st)
+		dir, id, typ = fd, idOf(w.st), uint32(w.st.Mode)&unix.S_IFMT
 		w.qids = append(w.qids, s.qid(w.st))
 	}
 	w.fd = dir
