@@ -73,7 +73,7 @@ func (io *IO) addPart() bool {
 		return false
 	}
 	p := parts.Get().(*part)
-	p.io, p.canceled, p.tries = io, false, 0
+	p.io, p.canceled, p.patience = io, false, patience{}
 	p.nextPart, io.parts = io.parts, p
 	io.running++
 	p.take()

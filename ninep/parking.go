@@ -14,10 +14,6 @@ type parking struct {
 // park keeps the part until there is a link again, for as long as its IO wants to wait.
 func (s *Session) park(p *part) {
 	io := p.io
-	timeout := s.config.ReconnectTimeout
-	if io.LostTimeout != 0 {
-		timeout = io.LostTimeout
-	}
 	s.mu.Lock()
 	switch {
 	case s.isClosed():
@@ -29,7 +25,7 @@ func (s *Session) park(p *part) {
 		p.send()
 		return
 	}
-	at, bounded := s.deadline(timeout)
+	at, bounded := s.deadline(s.lostTimeout(io))
 	wait := time.Until(at)
 	if bounded && wait <= 0 {
 		s.mu.Unlock()
@@ -51,6 +47,14 @@ func (s *Session) park(p *part) {
 	}
 	s.parked[k] = struct{}{}
 	s.mu.Unlock()
+}
+
+// lostTimeout is how long the IO wants to wait for a lost server.
+func (s *Session) lostTimeout(io *IO) time.Duration {
+	if io.LostTimeout != 0 {
+		return io.LostTimeout
+	}
+	return s.config.ReconnectTimeout
 }
 
 // expire ends the wait of a part whose time is over.

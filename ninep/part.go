@@ -18,7 +18,7 @@ type part struct {
 	io       *IO
 	pos, end int // what is left of its piece, in io.Buf
 	reply    [partRoom]byte
-	tries    int // how often the connection was lost under the message
+	patience patience
 	nextPart *part
 
 	// The rest is guarded by io.mu.
@@ -115,8 +115,8 @@ func (p *part) received() {
 	case isLost(err):
 		s := io.fid.session
 		s.lost(p.link)
-		if p.tries++; p.tries == maxTries {
-			p.finish(errKilled(err))
+		if p.patience.over(s.lostTimeout(io)) {
+			p.finish(s.lostError())
 			return
 		}
 		s.park(p)
@@ -128,7 +128,7 @@ func (p *part) received() {
 		p.finish(nil)
 	default:
 		p.pos += n
-		p.tries = 0
+		p.patience = patience{}
 		p.proceed()
 	}
 }

@@ -6,16 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MinReaddir is a buffer for Readdir that holds any entry.
-const MinReaddir = 13 + 8 + 1 + 2 + MaxName
-
 // Readdir reads entries of the open directory into buf, as many as fit whole, and returns the part of buf that holds
 // them, for [NextDirent]; none means the end. offset is 0 for the first, then the Offset of the last entry seen:
-// a cookie of the server's, on which no arithmetic is possible. EINVAL: buf holds less than [MinReaddir] bytes.
+// a cookie of the server's, on which no arithmetic is possible. A buf too small for the next entry, of [DirentSize] bytes,
+// is EINVAL to most servers and the end to some.
 //
 // buf is lent to the transport: a cancelled call returns when the server has let go of it.
 func (f *Fid) Readdir(ctx context.Context, offset uint64, buf []byte) ([]byte, error) {
-	if len(buf) < MinReaddir {
+	if len(buf) == 0 {
 		return nil, f.fail("readdir", unix.EINVAL)
 	}
 	var n int

@@ -213,34 +213,35 @@ func (s *Session) isClosed() bool {
 	}
 }
 
-// maxTries bounds how often one call is sent. Each time costs the connection, so a call that reaches it is most likely
-// what kills the server.
-const maxTries = 8
-
 // do runs try on the current link, and when the link is lost under it again on the next: try must be something that
 // may be repeated from its start. again is false only if no earlier try can have had an effect on the server.
 func (s *Session) do(ctx context.Context, try func(l *link, again bool) error) error {
-	again := false
-	for tries := 1; ; tries++ {
+	var patience patience
+	for again := false; ; again = true {
 		l, err := s.await(ctx)
 		if err != nil {
 			return err
 		}
-		err = try(l, again)
-		if !isLost(err) {
+		if err = try(l, again); !isLost(err) {
 			return err
 		}
 		s.lost(l)
-		again = true
-		if tries == maxTries {
-			return errKilled(err)
+		if patience.over(s.config.ReconnectTimeout) {
+			return s.lostError()
 		}
 	}
 }
 
-// errKilled is the cause of a call under which the connection was lost maxTries times.
-func errKilled(err error) error {
-	return fmt.Errorf("%w %d times under this call: %w", ErrLost, maxTries, err)
+// patience is how long a call has been losing its connection: one that kills every server it reaches ends as if the
+// server had been away all the time.
+type patience struct{ since time.Time }
+
+// over is told of a loss and reports whether it was one too many.
+func (p *patience) over(timeout time.Duration) bool {
+	if p.since.IsZero() {
+		p.since = time.Now()
+	}
+	return timeout > 0 && time.Since(p.since) > timeout
 }
 
 // fail makes the error of an operation on a fid.
