@@ -84,7 +84,7 @@ func attachOther(s *scope) {
 	f := s.walk(dir, "private")
 	s.fails(f.Open(s.ctx, unix.O_RDONLY), "open another's private file", unix.EACCES)
 	s.fails(f.Setattr(s.ctx, ninep.SetAttr{Valid: ninep.SetMode, Mode: 0o666}), "chmod another's file", unix.EPERM)
-	_, err := dir.Walk(s.ctx, "closed", "inner")
+	_, err := s.walk(dir, "closed").Walk(s.ctx, "inner")
 	s.fails(err, "walk through another's closed directory", unix.EACCES)
 	_, err = s.walk(dir, "closed").Mkdir(s.ctx, "mine", 0o755, s.server.OtherUID)
 	s.fails(err, "mkdir in another's closed directory", unix.EACCES)

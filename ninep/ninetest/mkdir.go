@@ -26,7 +26,7 @@ var (
 )
 
 func mkdirMode(s *scope) {
-	for _, mode := range []uint32{0o755, 0o700, 0o777, 0o2775, 0o1777} {
+	for _, mode := range []uint32{0o755, 0o700, 0o777, 0o000, 0o1777} {
 		name := itoa(int(mode))
 		qid, err := s.dir.Mkdir(s.ctx, name, mode, s.server.OtherUID)
 		s.ok(err, "mkdir")

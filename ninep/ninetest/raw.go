@@ -34,6 +34,7 @@ var rawFrameRules = []rule{
 	{"unknown-types-are-refused", rawTypes},
 	{"bodies-of-any-length", rawBodies},
 	{"string-beyond-the-body", rawString},
+	{"seventeen-names", rawSeventeen},
 	{"write-count-beyond-the-frame", rawWriteCount},
 	{"replies-as-requests", rawReplies},
 	{"random-bytes", rawRandom},

@@ -1,6 +1,7 @@
 package ninetest
 
 import (
+	"encoding/binary"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -93,7 +94,6 @@ func rawBeforeVersion(s *scope) {
 	for _, b := range [][]byte{
 		frame(ninep.TypeTattach, rootFid, ninep.NoFID, "", s.server.Aname, s.server.UID),
 		frame(ninep.TypeTgetattr, rootFid, uint64(0x7ff)),
-		frame(ninep.TypeTflush, uint16(1)),
 		[]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
 	} {
 		s.bareLink().refusedOrDead(b)
@@ -135,7 +135,8 @@ func rawFlood(s *scope) {
 		l.must(frame(ninep.TypeTlopen, ninep.FID(9), ninep.OpenReadOnly))
 		floods.Go(func() {
 			b := frame(ninep.TypeTread, ninep.FID(9), uint64(0), uint32(60<<10))
-			for range 20000 {
+			for tag := range uint16(50000) {
+				binary.LittleEndian.PutUint16(b[5:], tag)
 				if _, err := l.conn.Write(b); err != nil {
 					return
 				}

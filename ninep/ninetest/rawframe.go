@@ -143,3 +143,12 @@ func rawReadCount(s *scope) {
 		}
 	}
 }
+
+// rawSeventeen: a walk has sixteen names at most (MAXWELEM).
+func rawSeventeen(s *scope) {
+	for _, n := range []int{ninep.MaxWalk + 1, 100, 1000} {
+		l := s.link()
+		l.refused(walkFrame(dirFid, 9, slices.Repeat([]string{"."}, n)), true)
+	}
+	s.alive()
+}

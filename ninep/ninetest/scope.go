@@ -32,50 +32,48 @@ var serial atomic.Uint64
 
 func newScope(tb testing.TB, server Server) *scope {
 	tb.Helper()
-	s := bareScope(tb, server)
-	s.session, s.root = s.open(ninep.Config{})
+	s := openScope(tb, server, ninep.Config{Dial: server.Dial})
 	s.dirName = fmt.Sprintf("ninetest-%d", serial.Add(1))
 	s.dir = s.mkdir(s.root, s.dirName)
 	tb.Cleanup(func() { s.removeAll(s.root, s.dirName) })
 	return s
 }
 
-// bareScope has no session yet.
-func bareScope(tb testing.TB, server Server) *scope {
+// openScope makes a session and attaches to it; both end with the test.
+func openScope(tb testing.TB, server Server, config ninep.Config) *scope {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), ruleTimeout)
 	tb.Cleanup(cancel)
-	return &scope{tb: tb, ctx: ctx, server: server, fids: map[*ninep.Fid]struct{}{}}
+	s := &scope{tb: tb, ctx: ctx, server: server, fids: map[*ninep.Fid]struct{}{}}
+	config.ReconnectTimeout = -1
+	var err error
+	s.session, err = ninep.Open(ctx, config)
+	s.ok(err, "open a session")
+	tb.Cleanup(func() {
+		if err := s.session.Close(); err != nil {
+			tb.Errorf("close the session: %v", err)
+		}
+	})
+	s.root, err = s.session.Attach(ctx, s.attachOptions())
+	s.ok(err, "attach")
+	s.keep(s.root)
+	tb.Cleanup(s.clunkAll)
+	return s
 }
 
 // second is another client of the same server, in the same directory.
 func (s *scope) second() *scope {
 	s.tb.Helper()
-	o := bareScope(s.tb, s.server)
-	o.session, o.root = o.open(ninep.Config{})
+	return s.client(ninep.Config{Dial: s.server.Dial})
+}
+
+// client is a second one with a configuration of its own.
+func (s *scope) client(config ninep.Config) *scope {
+	s.tb.Helper()
+	o := openScope(s.tb, s.server, config)
 	o.dirName = s.dirName
 	o.dir = o.walk(o.root, s.dirName)
 	return o
-}
-
-// open makes a session and attaches to it; both end with the test.
-func (s *scope) open(config ninep.Config) (*ninep.Session, *ninep.Fid) {
-	s.tb.Helper()
-	config.ReconnectTimeout = -1
-	if config.Dial == nil {
-		config.Dial = s.server.Dial
-	}
-	session, err := ninep.Open(s.ctx, config)
-	s.ok(err, "open a session")
-	s.tb.Cleanup(func() {
-		if err := session.Close(); err != nil {
-			s.tb.Errorf("close the session: %v", err)
-		}
-	})
-	root, err := session.Attach(s.ctx, s.attachOptions())
-	s.ok(err, "attach")
-	s.keep(root)
-	s.tb.Cleanup(s.clunkAll)
-	return session, root
 }
 
 func (s *scope) attachOptions() ninep.AttachOptions {

@@ -115,7 +115,7 @@ func (s *scope) callers(work func(id int, r *rand.Rand) error) {
 
 func sessionCallers(s *scope) {
 	s.callers(func(id int, r *rand.Rand) error {
-		o := ownFile{s: s, name: fmt.Sprintf("own-%d", id)}
+		o := ownFile{s: s, id: id, name: fmt.Sprintf("own-%d", id)}
 		if err := o.create(); err != nil {
 			return err
 		}
@@ -131,6 +131,7 @@ func sessionCallers(s *scope) {
 // ownFile is a file that one caller works on, and what must be in it.
 type ownFile struct {
 	s     *scope
+	id    int
 	name  string
 	fid   *ninep.Fid
 	model []byte
@@ -199,11 +200,21 @@ func (o *ownFile) truncate(r *rand.Rand) error {
 	return err
 }
 
+// rename goes on with a new fid: what becomes of the old one is a rule of its own.
 func (o *ownFile) rename(r *rand.Rand) error {
-	name := fmt.Sprintf("%s-%d", o.name, r.IntN(100))
-	err := o.s.dir.Rename(o.s.ctx, o.name, o.s.dir, name)
+	ctx, name := o.s.ctx, fmt.Sprintf("own-%d-%d", o.id, r.IntN(100))
+	if err := o.s.dir.Rename(ctx, o.name, o.s.dir, name); err != nil {
+		return err
+	}
 	o.name = name
-	return err
+	if err := o.fid.Clunk(ctx); err != nil {
+		return err
+	}
+	var err error
+	if o.fid, err = o.s.dir.Walk(ctx, name); err != nil {
+		return err
+	}
+	return o.fid.Open(ctx, unix.O_RDWR)
 }
 
 // sessionOneFile has every caller own a stripe of the file.

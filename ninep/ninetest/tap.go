@@ -101,3 +101,16 @@ func (t *tap) busy() int {
 	defer t.mu.Unlock()
 	return len(t.tags)
 }
+
+// forgetTags begins anew to look for the highest tag.
+func (t *tap) forgetTags() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.maxTag = 0
+}
+
+func (t *tap) highestTag() uint16 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.maxTag
+}

@@ -4,8 +4,6 @@ import (
 	"math"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
@@ -18,20 +16,18 @@ var versionRules = []rule{
 
 // smallMsize moves data, names and a directory through the smallest messages.
 func smallMsize(s *scope) {
-	session, root := s.open(ninep.Config{Msize: ninep.MinMsize})
-	if most := ninep.MinMsize - ninep.ReadHeadSize; session.MaxPayload() > most {
-		s.tb.Fatalf("payload of %d bytes at msize %d", session.MaxPayload(), ninep.MinMsize)
+	o := s.client(ninep.Config{Dial: s.server.Dial, Msize: ninep.MinMsize})
+	if most := ninep.MinMsize - ninep.ReadHeadSize; o.session.MaxPayload() > most {
+		s.tb.Fatalf("payload of %d bytes at msize %d", o.session.MaxPayload(), ninep.MinMsize)
 	}
-	dir := s.walk(root, s.dirName)
-	f, err := s.tryCreate(dir, strings.Repeat("n", ninep.MaxName), unix.O_RDWR, 0o644)
-	s.ok(err, "create")
+	f := o.create(strings.Repeat("n", ninep.MaxName))
 	data := random(1, 100<<10)
-	s.write(f, data, 1)
-	s.reads(f, data, 1)
+	o.write(f, data, 1)
+	o.reads(f, data, 1)
 	for i := range 64 {
-		s.mkdir(dir, strings.Repeat("d", 200)+itoa(i))
+		o.mkdir(o.dir, strings.Repeat("d", 200)+itoa(i))
 	}
-	if n := len(s.entries(s.openDir(dir), 0, session.MaxPayload())); n != 65 {
+	if n := len(o.entries(o.openDir(o.dir), 0, o.session.MaxPayload())); n != 65 {
 		s.tb.Errorf("%d entries, want 65", n)
 	}
 }

@@ -20,7 +20,6 @@ var walkRules = []rule{
 	{"dotdot-stays-in-the-tree", walkEscape},
 	{"slash-in-a-name-leads-nowhere", walkSlash},
 	{"names-of-any-bytes", walkNames},
-	{"seventeen-names-are-refused", walkSeventeen},
 }
 
 func walkClone(s *scope) {
@@ -156,15 +155,4 @@ func hardNames() []string {
 		string(all[:127]), string(all[127:]), strings.Repeat("x", ninep.MaxName), strings.Repeat("é", 127),
 		"\xff\xfe", "...", "..a", ".a", " ", "\n", "\\", "*", "-rf", "a b", "con", "%00", "\x7f", "名前",
 	}
-}
-
-func walkSeventeen(s *scope) {
-	names := make([]string, ninep.MaxWalk+1)
-	for i := range names {
-		names[i] = "."
-	}
-	// The codec encodes no such walk: the frame is put together by hand.
-	w := s.wire()
-	w.refusedFrame(walkFrame(dirFid, 9, names))
-	w.unbound(9)
 }

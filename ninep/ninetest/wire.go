@@ -82,13 +82,10 @@ func (w *wire) start(tag uint16, m ninep.Message) *pending {
 	case *ninep.Treaddir:
 		in = make([]byte, m.Count)
 	}
-	return w.submit(transport.Call{Tag: tag, Head: head, Out: ninep.Payload(m), In: in})
-}
-
-func (w *wire) submit(call transport.Call) *pending {
-	p := &pending{w: w, call: call, done: make(chan struct{})}
-	p.call.Reply = make([]byte, 0, wireMsize)
-	p.call.Done = p
+	p := &pending{w: w, done: make(chan struct{})}
+	p.call = transport.Call{
+		Tag: tag, Head: head, Out: ninep.Payload(m), In: in, Reply: make([]byte, 0, wireMsize), Done: p,
+	}
 	w.conn.Submit(&p.call)
 	return p
 }
@@ -131,15 +128,6 @@ func (w *wire) refused(m ninep.Message, want ...unix.Errno) {
 	e := refusal(w.say(m))
 	if e == 0 || len(want) > 0 && !slices.Contains(want, e) {
 		w.s.tb.Fatalf("%v %+v: errno %d (%v), want a refusal %v", m.Type(), m, int(e), e, want)
-	}
-}
-
-// refusedFrame says a whole frame that the codec would not encode, with the tag someTag.
-func (w *wire) refusedFrame(frame []byte) {
-	w.s.tb.Helper()
-	reply := w.submit(transport.Call{Tag: someTag, Head: frame}).wait()
-	if refusal(reply) == 0 {
-		w.s.tb.Fatalf("frame of type %d: %+v, want a refusal", frame[4], reply)
 	}
 }
 
