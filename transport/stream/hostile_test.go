@@ -137,9 +137,13 @@ func FuzzReceive(f *testing.F) {
 			request(d, tversion, transport.NoTag, nil, nil, 0),
 			readCall(d, 1, 100), clunkCall(d, 2), readCall(d, 3, 20_000),
 		}
-		go io.Copy(io.Discard, server)
+		sent := 0
 		for _, call := range calls {
 			c.Submit(call)
+			sent += len(call.Head)
+		}
+		if _, err := io.CopyN(io.Discard, server, int64(sent)); err != nil {
+			t.Fatal(err)
 		}
 		server.SetWriteDeadline(time.Now().Add(10 * time.Second))
 		server.Write(input)

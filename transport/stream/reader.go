@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"io"
 	"sync/atomic"
 
@@ -52,7 +53,7 @@ func (in *reader) peek(n int) ([]byte, error) {
 	}
 	for in.w-in.r < n {
 		got, err := in.wire.recv(nil, in.ahead)
-		if err == io.EOF && in.w > in.r {
+		if errors.Is(err, io.EOF) && in.w > in.r {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
@@ -73,7 +74,7 @@ func (in *reader) read(p []byte) (copied int, err error) {
 	}
 	for p = p[copied:]; len(p) > 0; {
 		n, err := in.wire.recv(p, in.ahead)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
