@@ -1,80 +1,109 @@
 package fuse_test
 
 import (
+	"fmt"
+	"strconv"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
 )
 
-// aligned returns n bytes of mapped memory, as O_DIRECT likes it.
-func aligned(t testing.TB, n int) []byte {
-	mem, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Munmap(mem) })
-	return mem
-}
-
-func isAligned(b []byte) bool { return uintptr(unsafe.Pointer(unsafe.SliceData(b)))%4096 == 0 }
+// The benchmarks measure a server that answers at once, from memory, so they show what this package and the kernel cost.
 
 func benchMount(b *testing.B) *mounted {
 	fs := newMemFS(b)
 	fs.add("data", nil).size = 1 << 30
+	fs.setTake(func(r *fuse.Request) bool {
+		if r.Opcode() == fuse.OpWrite {
+			r.ReplyWrite(fuse.In[fuse.WriteIn](r).Size)
+		}
+		return r.Opcode() == fuse.OpWrite
+	})
 	return mount(b, fs, fuse.Config{})
 }
 
-func benchRead(b *testing.B, size int) {
-	m := benchMount(b)
-	fd := open(b, m.path("data"), unix.O_RDONLY|unix.O_DIRECT)
-	buf := aligned(b, size)
-	b.SetBytes(int64(size))
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		if n, err := unix.Pread(fd, buf, int64(i%256)*int64(size)); n != size || err != nil {
-			b.Fatal(n, err)
-		}
+// cpuTime is the processor time of this process in microseconds.
+func cpuTime(b *testing.B) float64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e3
+}
+
+// benchClient measures b.N operations of a client process, and what each costs this one, the server.
+func benchClient(b *testing.B, role string, args ...string) {
+	cmd := client(b, role, append(args, strconv.Itoa(b.N))...)
+	before := cpuTime(b)
+	b.ResetTimer()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+	b.ReportMetric((cpuTime(b)-before)/float64(b.N), "server-us/op")
+}
+
+func BenchmarkClientRead(b *testing.B) {
+	for _, size := range []int{4 << 10, 128 << 10, 1 << 20} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			m := benchMount(b)
+			b.SetBytes(int64(size))
+			benchClient(b, "pread", m.path("data"), strconv.Itoa(size))
+		})
 	}
 }
 
-func BenchmarkRead4K(b *testing.B) { benchRead(b, 4<<10) }
-func BenchmarkRead1M(b *testing.B) { benchRead(b, 1<<20) }
+func BenchmarkClientStat(b *testing.B) {
+	m := benchMount(b)
+	benchClient(b, "stat", m.path("data"))
+}
 
-func benchWrite(b *testing.B, size int) {
-	fs := newMemFS(b)
-	fs.add("data", nil).size = 1 << 30
-	fs.setTake(func(r *fuse.Request) bool {
-		if r.Opcode() != fuse.OpWrite {
-			return false
-		}
-		r.ReplyWrite(fuse.In[fuse.WriteIn](r).Size)
-		return true
-	})
-	m := mount(b, fs, fuse.Config{})
-	fd := open(b, m.path("data"), unix.O_WRONLY|unix.O_DIRECT)
-	buf := aligned(b, size)
-	b.SetBytes(int64(size))
-	b.ReportAllocs()
-	for b.Loop() {
-		if n, err := unix.Pwrite(fd, buf, 0); n != size || err != nil {
-			b.Fatal(n, err)
-		}
+// The following have client and server in one process, for -benchmem.
+
+func BenchmarkRead(b *testing.B) {
+	for _, size := range []int{4 << 10, 1 << 20} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			m := benchMount(b)
+			fd := open(b, m.path("data"), unix.O_RDONLY|unix.O_DIRECT)
+			buf := aligned(b, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if n, err := unix.Pread(fd, buf, 0); n != size || err != nil {
+					b.Fatal(n, err)
+				}
+			}
+		})
 	}
 }
 
-func BenchmarkWrite4K(b *testing.B) { benchWrite(b, 4<<10) }
-func BenchmarkWrite1M(b *testing.B) { benchWrite(b, 1<<20) }
+func BenchmarkWrite(b *testing.B) {
+	for _, size := range []int{4 << 10, 1 << 20} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			m := benchMount(b)
+			fd := open(b, m.path("data"), unix.O_WRONLY|unix.O_DIRECT)
+			buf := aligned(b, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if n, err := unix.Pwrite(fd, buf, 0); n != size || err != nil {
+					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}
 
-func BenchmarkStat(b *testing.B) {
+func BenchmarkGetattr(b *testing.B) {
 	m := benchMount(b)
-	path := m.path("data")
+	fd := open(b, m.path("data"), unix.O_RDONLY)
+	var st unix.Stat_t
 	b.ReportAllocs()
 	for b.Loop() {
-		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
+		if err := unix.Fstat(fd, &st); err != nil {
 			b.Fatal(err)
 		}
 	}

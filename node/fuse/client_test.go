@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,10 @@ func runClient(role string, args []string) error {
 	switch role {
 	case "read":
 		return readAll(args[0])
+	case "pread":
+		return preadMany(args[0], args[1], args[2])
+	case "stat":
+		return statMany(args[0], args[1])
 	case "map":
 		return mapAndChange(args[0])
 	}
@@ -75,4 +80,36 @@ func mapAndChange(path string) error {
 		mem[i] = 'b'
 	}
 	return unix.Msync(mem, unix.MS_SYNC)
+}
+
+// preadMany reads size bytes count times by direct I/O.
+func preadMany(path, size, count string) error {
+	n, err1 := strconv.Atoi(size)
+	times, err2 := strconv.Atoi(count)
+	fd, err3 := unix.Open(path, unix.O_RDONLY|unix.O_DIRECT, 0)
+	mem, err4 := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
+	}
+	for i := range times {
+		if got, err := unix.Pread(fd, mem, int64(i%256)*int64(n)); got != n || err != nil {
+			return fmt.Errorf("pread: %d, %w", got, err)
+		}
+	}
+	return nil
+}
+
+// statMany asks for a file's attributes count times.
+func statMany(path, count string) error {
+	times, err := strconv.Atoi(count)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	for range times {
+		if err := unix.Stat(path, &st); err != nil {
+			return err
+		}
+	}
+	return nil
 }

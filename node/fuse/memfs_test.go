@@ -258,31 +258,41 @@ func mountOnly(t testing.TB) *mounted {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A failed test may leave requests unanswered, for which its cleanups would wait.
+	context.AfterFunc(t.Context(), func() {
+		if t.Failed() {
+			_ = fuse.Abort(id)
+		}
+	})
 	return &mounted{dir: dir, dev: dev, id: id}
 }
 
+// serve serves the mount until the end of the test.
 func (m *mounted) serve(t testing.TB, fs *memFS, cfg fuse.Config) *fuse.Conn {
 	t.Helper()
-	if cfg.Handler == nil {
-		cfg.Handler = fs
-	}
-	cfg.Buffers = fs.slots
-	conn, err := fuse.Serve(t.Context(), m.dev, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := m.serveOnly(t, fs, cfg)
 	m.conn = conn
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		// A failed test may leave requests unanswered, whose callers would then hang.
-		if t.Failed() {
-			_ = fuse.Abort(m.id)
-		}
 		if err := conn.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	})
+	return conn
+}
+
+// serveOnly serves the mount until the test closes it.
+func (m *mounted) serveOnly(t testing.TB, fs *memFS, cfg fuse.Config) *fuse.Conn {
+	t.Helper()
+	cfg.Handler = fs
+	if cfg.Buffers == nil {
+		cfg.Buffers = fs.slots
+	}
+	conn, err := fuse.Serve(t.Context(), m.dev, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return conn
 }
 
