@@ -80,8 +80,16 @@ func (c *Controller) roadTo(p params.Parameters) (road, error) {
 	if err != nil {
 		return road{}, err
 	}
-	return road{url: share.Controller.String(), uid: p.AttachUID}, nil
+	u := share.Controller
+	if u.Aname == rootAname {
+		u.Aname = ""
+	}
+	return road{url: u.String(), uid: p.AttachUID}, nil
 }
+
+// rootAname is what a URL without an aname attaches; leaving it out keeps
+// volume ids short.
+const rootAname = "/"
 
 // attach goes the road. The caller releases the tree.
 func (c *Controller) attach(ctx context.Context, r road) (*attachment, error) {
@@ -98,10 +106,15 @@ func (c *Controller) attach(ctx context.Context, r road) (*attachment, error) {
 	return a, err
 }
 
+// resolve returns the URL at the end of a road, with an aname.
 func (c *Controller) resolve(r road) (dial.URL, error) {
-	if r.share == "" {
-		return params.ParseServer(r.url)
+	if r.share != "" {
+		share, err := c.shares.Lookup(r.share)
+		return share.Controller, err
 	}
-	share, err := c.shares.Lookup(r.share)
-	return share.Controller, err
+	u, err := params.ParseServer(r.url)
+	if u.Aname == "" {
+		u.Aname = rootAname
+	}
+	return u, err
 }

@@ -33,14 +33,14 @@ var table = []struct {
 	{context.DeadlineExceeded, codes.DeadlineExceeded},
 	{context.Canceled, codes.Canceled},
 
+	{record.ErrCorrupt, codes.FailedPrecondition},
+	{record.ErrClaimed, codes.AlreadyExists},
 	{params.ErrInvalid, codes.InvalidArgument},
 	{subdir.ErrInvalid, codes.InvalidArgument},
 	{volume.ErrTooLong, codes.InvalidArgument},
 	{volume.ErrNotOurs, codes.NotFound},
 	{shares.ErrUnknown, codes.FailedPrecondition},
 	{shares.ErrConfig, codes.FailedPrecondition},
-	{record.ErrCorrupt, codes.FailedPrecondition},
-	{record.ErrClaimed, codes.AlreadyExists},
 	{tree.ErrBusy, codes.Aborted},
 	{dial.ErrUnsupported, codes.InvalidArgument},
 
