@@ -18,7 +18,8 @@ import (
 var ErrInUse = errors.New("another server listens there")
 
 // Listen listens at u, whose Aname it ignores. A port 0 is chosen: the
-// listener's Addr has it. A unix socket that nobody listens on any more is
+// listener's Addr has it. The context id 4294967295 (VMADDR_CID_ANY) stands for
+// any of this machine's. A unix socket that nobody listens on any more is
 // replaced; any other file in its place is left alone and an error. Close
 // removes the socket.
 func Listen(ctx context.Context, u URL) (net.Listener, error) {
