@@ -1,0 +1,105 @@
+package ninep_test
+
+import (
+	"context"
+	"encoding/binary"
+	"testing"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+// direct is a connection to a server of one endless file, which answers within Submit.
+type direct struct {
+	msize uint32
+	lost  chan struct{}
+}
+
+func (*direct) Withdraw(*transport.Call) bool { return false }
+func (*direct) Forget(uint16)                 {}
+func (d *direct) SetMsize(uint32)             {}
+func (d *direct) Lost() <-chan struct{}       { return d.lost }
+func (d *direct) Err() error                  { return transport.ErrClosed }
+
+func (d *direct) Traits() transport.Traits {
+	return transport.Traits{Name: "direct", MaxMsize: d.msize, Threshold: 1024}
+}
+
+func (d *direct) Close() error {
+	select {
+	case <-d.lost:
+	default:
+		close(d.lost)
+	}
+	return nil
+}
+
+func (d *direct) Submit(c *transport.Call) {
+	kind := ninep.MsgType(c.Head[4])
+	r := append(c.Reply[:0], 0, 0, 0, 0, byte(kind+1), byte(c.Tag), byte(c.Tag>>8))
+	c.N, c.Err = 0, nil
+	switch kind {
+	case ninep.TypeTread, ninep.TypeTreaddir:
+		c.N = len(c.In)
+		r = binary.LittleEndian.AppendUint32(r, uint32(c.N))
+	case ninep.TypeTwrite:
+		r = append(r, c.Head[ninep.WriteHeadSize-4:ninep.WriteHeadSize]...)
+	case ninep.TypeTversion:
+		r = append(r, c.Head[7:]...)
+	case ninep.TypeTattach:
+		r = append(r, make([]byte, 13)...)
+	}
+	binary.LittleEndian.PutUint32(r, uint32(len(r)+c.N))
+	c.Reply = r
+	c.Done.Complete(c)
+}
+
+func openDirect(tb testing.TB, msize uint32) *ninep.Fid {
+	tb.Helper()
+	s, err := ninep.Open(context.Background(), ninep.Config{Dial: func(context.Context) (transport.Conn, error) {
+		return &direct{msize: msize, lost: make(chan struct{})}, nil
+	}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.Close() })
+	f, err := s.Attach(context.Background(), ninep.AttachOptions{MaxInFlight: 1 << 20})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return f
+}
+
+func BenchmarkRead(b *testing.B) {
+	for name, size := range map[string]int{"4KiB": 4 << 10, "1MiB": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			f := openDirect(b, 64<<10)
+			buf := make([]byte, size)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := f.Read(context.Background(), buf, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	f := openDirect(b, 64<<10)
+	buf := make([]byte, 4<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Write(context.Background(), buf, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFsync(b *testing.B) {
+	f := openDirect(b, 64<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = f.Fsync(context.Background(), true)
+	}
+}
