@@ -90,6 +90,11 @@ func (s *Set[O]) Release(owner O, first, last uint64) bool {
 	return took
 }
 
+// ReleaseIf takes everything from the owners that match.
+func (s *Set[O]) ReleaseIf(match func(O) bool) {
+	s.locks = slices.DeleteFunc(s.locks, func(l Lock[O]) bool { return match(l.Owner) })
+}
+
 // Held returns what an owner holds of a range, cut to it, lowest first.
 func (s *Set[O]) Held(owner O, first, last uint64) []Lock[O] {
 	var held []Lock[O]

@@ -1,0 +1,142 @@
+package ninefs
+
+import (
+	"sync"
+	"time"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// coarse is the coarsest time stamp of a server's file system: content that was read within it of a change can be changed
+// again without a trace in the time stamp. (FAT's two seconds; ext3's one; a tick of the kernel on most.)
+const coarse = 2 * time.Second
+
+// content is what the mount and the kernel know of a file's content. Its stamp, what the server last told, is in the node's
+// record.
+type content struct {
+	mu sync.Mutex
+	// epoch counts this mount's own changes: an answer that the server gave before one of them tells nothing about now.
+	epoch uint64
+	mode  uint32 // st_mode as the server last told
+	// toldUntil is how long the kernel may go by attributes that it was given.
+	toldUntil time.Time
+
+	// cached: pages may be in the kernel's cache, and all of them are of the content with the stamp seen, unless written or
+	// young.
+	cached  bool
+	seen    stamp
+	written bool // by this mount since: what others wrote meanwhile would hide behind it
+	young   bool // seen was so young that a change of the same moment would not show
+}
+
+// now returns the epoch to hand to [node.tell] with the answer to a question asked after it.
+func (n *node) now() uint64 {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	return n.content.epoch
+}
+
+// tell records attributes that the kernel is being told, valid for ttl, unless this mount changed the file since epoch.
+func (n *node) tell(a ninep.Attr, epoch uint64, ttl time.Duration) {
+	c := &n.content
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mode = a.Mode
+	if c.epoch != epoch {
+		return
+	}
+	n.rec.setStamp(stampOf(a))
+	c.toldUntil = time.Now().Add(ttl)
+}
+
+// wrote records a write of this mount that ended at the offset end.
+func (n *node) wrote(end uint64) {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	n.rec.Size = max(n.rec.Size, end)
+	n.content.epoch++
+	n.content.written = true
+}
+
+// resized records a change of the size by this mount.
+func (n *node) resized(size uint64) {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	n.rec.Size = size
+	n.content.epoch++
+	n.content.written = true
+}
+
+// size is the file's size as this mount knows it.
+func (n *node) size() uint64 {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	return n.rec.Size
+}
+
+// mode is the file's mode as this mount knows it.
+func (n *node) mode() uint32 {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	return n.content.mode
+}
+
+// verdict is what has to be done before an application may see a file that the server was asked about.
+type verdict struct {
+	stale bool // the kernel has to drop pages and attributes first
+	keep  bool // its pages are right
+}
+
+// judge compares what the server says of a file being opened with what the kernel may have of it. It is the rule of
+// close-to-open: whatever another client closed before is seen from here on.
+func (n *node) judge(a ninep.Attr, epoch uint64) verdict {
+	c := &n.content
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := stampOf(a)
+	told := time.Now().Before(c.toldUntil) && n.rec.stamp() != s
+	right := c.cached && c.seen == s && !c.written && !c.young
+	v := verdict{keep: right, stale: told || c.cached && !right}
+	if c.epoch == epoch {
+		n.rec.setStamp(s)
+	}
+	return v
+}
+
+// trust records that from now on the kernel's pages of a file are those that a says, because older ones were dropped.
+func (n *node) trust(a ninep.Attr, epoch uint64, young bool) {
+	c := &n.content
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cached, c.seen, c.young = true, stampOf(a), young
+	c.written = c.epoch != epoch
+	c.toldUntil = time.Time{}
+}
+
+// serverClock is a lower bound of the server's clock, which need not agree with ours: the latest change time that it showed
+// us, and the time that has passed since. Change times, unlike modification times, can't be set at will.
+type serverClock struct {
+	mu   sync.Mutex
+	seen time.Time // the server's
+	at   time.Time // ours, when it was seen
+}
+
+// observe takes in a time that the server stamped a change with.
+func (c *serverClock) observe(ctime time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); c.at.IsZero() || ctime.After(c.seen.Add(now.Sub(c.at))) {
+		c.seen, c.at = ctime, now
+	}
+}
+
+// young reports whether a time of the server may be less than coarse ago, by either clock.
+func (c *serverClock) young(t time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	server := c.seen.Add(now.Sub(c.at))
+	return server.Sub(t) < coarse || now.Sub(t).Abs() < coarse
+}
+
+func timeOf(t ninep.Timespec) time.Time { return time.Unix(int64(t.Sec), int64(t.Nsec)) }

@@ -1,0 +1,143 @@
+package ninefs
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
+)
+
+func (fs *FS) mkdir(ctx context.Context, r *fuse.Request) error {
+	in := fuse.In[fuse.MkdirIn](r)
+	return fs.make(ctx, r, func(dir *ninep.Fid, name string) error {
+		_, err := dir.Mkdir(ctx, name, in.Mode&0o7777, r.GID())
+		return err
+	})
+}
+
+func (fs *FS) symlink(ctx context.Context, r *fuse.Request) error {
+	target := string(r.Name2())
+	return fs.make(ctx, r, func(dir *ninep.Fid, name string) error {
+		_, err := dir.Symlink(ctx, name, target, r.GID())
+		return err
+	})
+}
+
+func (fs *FS) mknod(ctx context.Context, r *fuse.Request) error {
+	in := fuse.In[fuse.MknodIn](r)
+	if in.Mode&unix.S_IFMT == unix.S_IFREG {
+		return fs.make(ctx, r, func(dir *ninep.Fid, name string) error {
+			fid, err := fs.createFile(ctx, dir, name, unix.O_WRONLY, in.Mode, r.GID())
+			if err == nil {
+				fid.Drop()
+			}
+			return err
+		})
+	}
+	major, minor := splitDev(in.Rdev)
+	return fs.make(ctx, r, func(dir *ninep.Fid, name string) error {
+		_, err := dir.Mknod(ctx, name, in.Mode, major, minor, r.GID())
+		return err
+	})
+}
+
+// make has op make a file that did not exist, gives it to the caller and answers with it.
+func (fs *FS) make(ctx context.Context, r *fuse.Request, op func(dir *ninep.Fid, name string) error) error {
+	dir, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	name, err := nameOf(r.Name())
+	if err != nil {
+		return err
+	}
+	uid := fs.caller(r)
+	if err := fs.onDir(ctx, dir, uid, func(d *ninep.Fid) error { return op(d, name) }); err != nil {
+		return err
+	}
+	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
+	if err != nil {
+		return err
+	}
+	fs.give(ctx, fid, &attr, dir, r)
+	n, err := fs.tree.create(attr, dir, name)
+	if err != nil {
+		fid.Drop()
+		return err
+	}
+	fs.fids.put(fs.fids.add(n, uid, fid))
+	var out fuse.EntryOut
+	fs.fillEntry(&out, n, attr, n.now())
+	r.ReplyEntry(&out)
+	return nil
+}
+
+// createFile makes and opens a file that did not exist. O_EXCL is always asked for: a file that another client made since the
+// kernel looked is not this caller's to own, nor has the kernel checked that it may be opened.
+func (fs *FS) createFile(ctx context.Context, dir *ninep.Fid, name string, flags, mode, gid uint32) (*ninep.Fid, error) {
+	fid, err := fs.bind(func() (*ninep.Fid, error) { return dir.Walk(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	if err := fid.Create(ctx, name, openFlags(flags)|unix.O_CREAT|unix.O_EXCL, mode&0o7777, gid); err != nil {
+		fid.Drop()
+		return nil, err
+	}
+	return fid, nil
+}
+
+func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
+	dir, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	name, err := nameOf(r.Name())
+	if err != nil {
+		return err
+	}
+	in := fuse.In[fuse.CreateIn](r)
+	uid := fs.caller(r)
+	var fid *ninep.Fid
+	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) (err error) {
+		fid, err = fs.createFile(ctx, d, name, in.Flags, in.Mode, r.GID())
+		return err
+	})
+	if errors.Is(err, unix.EEXIST) && in.Flags&unix.O_EXCL == 0 {
+		// The kernel then looks again and finds the file (do_filp_open of fs/namei.c, LOOKUP_REVAL).
+		return unix.ESTALE
+	}
+	if err != nil {
+		return err
+	}
+	attr, err := fid.Getattr(ctx, ninep.AttrBasic)
+	if err != nil {
+		fid.Drop()
+		return err
+	}
+	fs.give(ctx, fid, &attr, dir, r)
+	return fs.replyCreate(r, dir, name, fid, attr)
+}
+
+// replyCreate answers CREATE with a new file and the handle that it is open with.
+func (fs *FS) replyCreate(r *fuse.Request, dir *node, name string, fid *ninep.Fid, attr ninep.Attr) error {
+	n, err := fs.tree.create(attr, dir, name)
+	if err != nil {
+		fid.Drop()
+		return err
+	}
+	h := &handle{node: n, fid: fid, flags: fuse.In[fuse.CreateIn](r).Flags}
+	if err := fs.handles.add(h, fs.caller(r)); err != nil {
+		fid.Drop()
+		fs.tree.forget(n.id, 1)
+		return err
+	}
+	epoch := n.now()
+	n.trust(attr, epoch, fs.young(attr))
+	var entry fuse.EntryOut
+	fs.fillEntry(&entry, n, attr, epoch)
+	r.ReplyCreate(&entry, &fuse.OpenOut{Fh: h.id, OpenFlags: fs.openMode(false)})
+	return nil
+}

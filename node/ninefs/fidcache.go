@@ -1,0 +1,159 @@
+package ninefs
+
+import (
+	"container/list"
+	"slices"
+	"sync"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// fidCache keeps the fids of a mount's nodes, so that an operation on a node need not walk to it first. It is bounded: servers
+// limit fids, and a fid holds a file or a path on the server. The least recently used is given up first; its node is walked to
+// again when needed.
+type fidCache struct {
+	mu    sync.Mutex
+	bound int
+	used  list.List // of *cachedFid, the most recently used first; none that is kept
+}
+
+// cachedFid is a fid on loan from the cache: give it back with [fidCache.put].
+type cachedFid struct {
+	*ninep.Fid
+	node  *node
+	uid   uint32 // whom the server takes it for; 0 where one attach serves everyone
+	users int
+	gone  bool          // out of the cache: the last user drops it
+	elem  *list.Element // nil while it is kept
+}
+
+// get lends the fid of a node, or returns nil.
+func (c *fidCache) get(n *node, uid uint32) *cachedFid {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := n.fid(uid)
+	if f == nil {
+		return nil
+	}
+	f.users++
+	if f.elem != nil {
+		c.used.MoveToFront(f.elem)
+	}
+	return f
+}
+
+// has reports whether get would lend a fid.
+func (c *fidCache) has(n *node, uid uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return n.fid(uid) != nil
+}
+
+// add takes over a fid of a node and lends it. A fid that the cache had of the node makes way.
+func (c *fidCache) add(n *node, uid uint32, fid *ninep.Fid) *cachedFid {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := n.fid(uid); old != nil {
+		c.remove(old)
+	}
+	f := &cachedFid{Fid: fid, node: n, uid: uid, users: 1}
+	n.fids = append(n.fids, f)
+	f.elem = c.used.PushFront(f)
+	c.trim()
+	return f
+}
+
+// put gives back what get or add lent.
+func (c *fidCache) put(f *cachedFid) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.users--
+	if f.gone && f.users == 0 {
+		f.Drop()
+	}
+}
+
+// discard gives up a fid that turned out to be of no use. Its loan goes on.
+func (c *fidCache) discard(f *cachedFid) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(f)
+}
+
+// keep exempts the fids of a node from being given up: there is no name to walk to it by.
+func (c *fidCache) keep(n *node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range n.fids {
+		if f.elem != nil {
+			c.used.Remove(f.elem)
+			f.elem = nil
+		}
+	}
+}
+
+// forget gives up all fids of a node.
+func (c *fidCache) forget(n *node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(n.fids) > 0 {
+		c.remove(n.fids[0])
+	}
+}
+
+// nodes returns the nodes that the cache has fids of, but for those kept.
+func (c *fidCache) nodes() []*node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	nodes := make([]*node, 0, c.used.Len())
+	for e := c.used.Front(); e != nil; e = e.Next() {
+		nodes = append(nodes, e.Value.(*cachedFid).node)
+	}
+	return nodes
+}
+
+// halve gives up half of the fids because the server has no more, and reports whether it gave up any.
+func (c *fidCache) halve() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.used.Len()
+	c.bound = max(before/2, 1)
+	c.trim()
+	return c.used.Len() < before
+}
+
+// trim gives up what is over the bound and not on loan.
+func (c *fidCache) trim() {
+	for e := c.used.Back(); e != nil && c.used.Len() > c.bound; {
+		f := e.Value.(*cachedFid)
+		e = e.Prev()
+		if f.users == 0 {
+			c.remove(f)
+		}
+	}
+}
+
+func (c *fidCache) remove(f *cachedFid) {
+	if f.gone {
+		return
+	}
+	f.gone = true
+	f.node.fids = slices.DeleteFunc(f.node.fids, func(o *cachedFid) bool { return o == f })
+	if f.elem != nil {
+		c.used.Remove(f.elem)
+		f.elem = nil
+	}
+	if f.users == 0 {
+		f.Drop()
+	}
+}
+
+// fid returns the node's fid of a user, or nil; fidCache.mu is held.
+func (n *node) fid(uid uint32) *cachedFid {
+	for _, f := range n.fids {
+		if f.uid == uid {
+			return f
+		}
+	}
+	return nil
+}

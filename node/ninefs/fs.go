@@ -1,0 +1,222 @@
+package ninefs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
+)
+
+// Notifier tells the kernel to forget; [fuse.Conn] is one.
+type Notifier interface {
+	NotifyInvalInode(nodeID uint64, off, n int64) error
+}
+
+// FS is the file system of one mount. It is a [fuse.Handler].
+type FS struct {
+	o         Options
+	ttl       time.Duration // of names and attributes
+	ctx       context.Context
+	stop      context.CancelFunc
+	pool      *pool
+	appenders *pool
+	tree      *tree
+	handles   *handles
+	fids      fidCache
+	reads     readQueue
+	clock     serverClock
+	locks     *LockTable
+
+	notifier   atomic.Pointer[Notifier]
+	noXattr    atomic.Bool // the server knows no extended attributes
+	localLocks atomic.Bool // the server knows no locks, or is not to be asked
+}
+
+// New makes the file system of a volume. Its root's attributes are read first; ctx bounds that. When it fails the fid in
+// Options.Root is dropped.
+func New(ctx context.Context, o Options) (*FS, error) {
+	o = o.withDefaults()
+	fs := &FS{o: o, locks: o.Locks, fids: fidCache{bound: o.MaxFids}}
+	if o.Cache == CloseToOpen {
+		fs.ttl = o.AttrTimeout
+	}
+	fs.localLocks.Store(o.LocalLocks)
+	attr, err := o.Root.Getattr(ctx, ninep.AttrBasic)
+	if err == nil && attr.Mode&unix.S_IFMT != unix.S_IFDIR {
+		err = fmt.Errorf("%s is not a directory: %w", o.Root.Path(), unix.ENOTDIR)
+	}
+	if err == nil {
+		fs.tree, err = newTree(attr, fs.fids.forget)
+	}
+	if err == nil {
+		fs.handles, err = newHandles(fs.tree)
+	}
+	if err != nil {
+		o.Root.Drop()
+		return nil, errors.Join(err, fs.closeTables())
+	}
+	fs.fids.put(fs.fids.add(fs.tree.root, 0, o.Root))
+	fs.fids.keep(fs.tree.root)
+	fs.ctx, fs.stop = context.WithCancel(context.WithoutCancel(ctx))
+	fs.pool = newPool(fs.run, maxWorkers, warmWorkers)
+	fs.appenders = newPool(fs.run, maxAppenders, 0)
+	fs.reads.start(fs)
+	return fs, nil
+}
+
+// SetNotifier gives the way to the kernel, once it is known. Until then nothing is kept in its cache over an open.
+func (fs *FS) SetNotifier(n Notifier) { fs.notifier.Store(&n) }
+
+// Close ends the file system: what still waits for the server fails, and every fid is given up. The connection that hands it
+// requests must have been closed before ([fuse.Conn.Close]).
+func (fs *FS) Close() error {
+	fs.stop()
+	fs.appenders.close()
+	fs.pool.close()
+	fs.reads.close()
+	for _, h := range fs.handles.all() {
+		fs.locks.leave(fs, h.node.key())
+		fs.handles.remove(h)
+		h.fid.Drop()
+	}
+	fs.tree.each(fs.fids.forget)
+	return fs.closeTables()
+}
+
+func (fs *FS) closeTables() error {
+	var errs []error
+	if fs.handles != nil {
+		errs = append(errs, fs.handles.close())
+	}
+	if fs.tree != nil {
+		errs = append(errs, fs.tree.close())
+	}
+	return errors.Join(errs...)
+}
+
+// operations are what a worker does for each opcode. An operation answers its request, or returns the error to answer with.
+var operations = map[fuse.Opcode]func(*FS, context.Context, *fuse.Request) error{
+	fuse.OpLookup:      (*FS).lookup,
+	fuse.OpGetattr:     (*FS).getattr,
+	fuse.OpSetattr:     (*FS).setattr,
+	fuse.OpReadlink:    (*FS).readlink,
+	fuse.OpSymlink:     (*FS).symlink,
+	fuse.OpMknod:       (*FS).mknod,
+	fuse.OpMkdir:       (*FS).mkdir,
+	fuse.OpUnlink:      (*FS).unlink,
+	fuse.OpRmdir:       (*FS).rmdir,
+	fuse.OpRename:      (*FS).rename,
+	fuse.OpRename2:     (*FS).rename2,
+	fuse.OpLink:        (*FS).link,
+	fuse.OpOpen:        (*FS).open,
+	fuse.OpCreate:      (*FS).create,
+	fuse.OpWrite:       (*FS).append,
+	fuse.OpStatfs:      (*FS).statfs,
+	fuse.OpRelease:     (*FS).release,
+	fuse.OpFsync:       (*FS).fsync,
+	fuse.OpFlush:       (*FS).flush,
+	fuse.OpOpendir:     (*FS).opendir,
+	fuse.OpReaddir:     (*FS).readdir,
+	fuse.OpReaddirplus: (*FS).readdirplus,
+	fuse.OpReleasedir:  (*FS).release,
+	fuse.OpFsyncdir:    (*FS).fsync,
+	fuse.OpGetlk:       (*FS).getlk,
+	fuse.OpSetlk:       (*FS).setlk,
+	fuse.OpSetlkw:      (*FS).setlk,
+	fuse.OpSetxattr:    (*FS).setxattr,
+	fuse.OpGetxattr:    (*FS).getxattr,
+	fuse.OpListxattr:   (*FS).listxattr,
+	fuse.OpRemovexattr: (*FS).removexattr,
+}
+
+// refusals are the opcodes that 9P has no message for. To ENOSYS the kernel stops asking and does without.
+var refusals = map[fuse.Opcode]unix.Errno{
+	fuse.OpFallocate: unix.EOPNOTSUPP, // glibc's posix_fallocate then writes instead
+	fuse.OpTmpfile:   unix.EOPNOTSUPP,
+	fuse.OpIoctl:     unix.ENOTTY,
+}
+
+// Handle implements [fuse.Handler].
+func (fs *FS) Handle(r *fuse.Request) {
+	switch op := r.Opcode(); op {
+	case fuse.OpRead:
+		fs.read(r)
+	case fuse.OpWrite:
+		fs.write(r)
+	case fuse.OpForget, fuse.OpBatchForget:
+		for f := range r.Forgets() {
+			fs.tree.forget(f.NodeID, f.Nlookup)
+		}
+		r.NoReply()
+	case fuse.OpSyncfs:
+		r.ReplyOK() // whatever was written is on the server
+	case fuse.OpFlush:
+		if fs.nothingToFlush(r) {
+			r.ReplyOK()
+			return
+		}
+		fs.pool.submit(r)
+	case fuse.OpGetxattr:
+		if errno, known := fs.knownXattr(r); known {
+			r.ReplyError(errno)
+			return
+		}
+		fs.pool.submit(r)
+	default:
+		if _, ok := operations[op]; ok {
+			fs.pool.submit(r)
+		} else if errno, ok := refusals[op]; ok {
+			r.ReplyError(errno)
+		} else {
+			r.ReplyError(unix.ENOSYS)
+		}
+	}
+}
+
+// run carries out one request on a worker.
+func (fs *FS) run(r *fuse.Request) {
+	ctx, done := fs.patience(r)
+	defer done()
+	if err := operations[r.Opcode()](fs, ctx, r); err != nil {
+		r.ReplyError(errnoOf(err))
+	}
+}
+
+// node returns the node that a request is about. A node id that is not known is a file that is gone.
+func (fs *FS) node(r *fuse.Request) (*node, error) { return fs.nodeOf(r.NodeID()) }
+
+func (fs *FS) nodeOf(id uint64) (*node, error) {
+	if n := fs.tree.get(id); n != nil {
+		return n, nil
+	}
+	return nil, unix.ESTALE
+}
+
+func (fs *FS) handleOf(id uint64) (*handle, error) {
+	if h := fs.handles.get(id); h != nil {
+		return h, nil
+	}
+	return nil, unix.EBADF
+}
+
+// nameOf checks a name from the kernel, which lets 1024 bytes through.
+func nameOf(name []byte) (string, error) {
+	if len(name) > ninep.MaxName {
+		return "", unix.ENAMETOOLONG
+	}
+	return string(name), nil
+}
+
+// caller is the user whose fids a request works through.
+func (fs *FS) caller(r *fuse.Request) uint32 {
+	if fs.o.Attach == nil {
+		return 0
+	}
+	return r.UID()
+}

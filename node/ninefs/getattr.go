@@ -1,0 +1,113 @@
+package ninefs
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
+)
+
+func (fs *FS) getattr(ctx context.Context, r *fuse.Request) error {
+	n, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	epoch := n.now()
+	var attr ninep.Attr
+	if in := fuse.In[fuse.GetattrIn](r); in.Flags&fuse.GetattrFh != 0 {
+		attr, err = fs.attrOfHandle(ctx, in.Fh)
+	} else {
+		attr, err = fs.attrOf(ctx, n, fs.caller(r))
+	}
+	if err != nil {
+		return err
+	}
+	fs.replyAttr(r, n, attr, epoch)
+	return nil
+}
+
+func (fs *FS) attrOfHandle(ctx context.Context, id uint64) (ninep.Attr, error) {
+	h, err := fs.handleOf(id)
+	if err != nil {
+		return ninep.Attr{}, err
+	}
+	return h.fid.Getattr(ctx, ninep.AttrBasic)
+}
+
+// attrOf reads a node's attributes. A server that knows fids by path can have another file there by now: then the node is gone.
+func (fs *FS) attrOf(ctx context.Context, n *node, uid uint32) (attr ninep.Attr, err error) {
+	err = fs.onNode(ctx, n, uid, func(f *ninep.Fid) error {
+		attr, err = f.Getattr(ctx, ninep.AttrBasic)
+		if err == nil && !n.is(attr) {
+			return unix.ESTALE
+		}
+		return err
+	})
+	return attr, err
+}
+
+func (fs *FS) readlink(ctx context.Context, r *fuse.Request) error {
+	n, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	var target string
+	err = fs.onNode(ctx, n, fs.caller(r), func(f *ninep.Fid) (err error) {
+		target, err = f.Readlink(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.ReplyData([]byte(target))
+	return nil
+}
+
+func (fs *FS) statfs(ctx context.Context, r *fuse.Request) error {
+	n, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	var s ninep.Statfs
+	err = fs.onNode(ctx, n, fs.caller(r), func(f *ninep.Fid) (err error) {
+		s, err = f.Statfs(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	out := fuse.StatfsOut{
+		Blocks:  s.Blocks,
+		Bfree:   s.BlocksFree,
+		Bavail:  s.BlocksAvail,
+		Files:   s.Files,
+		Ffree:   s.FilesFree,
+		Bsize:   max(s.BlockSize, 512),
+		Frsize:  max(s.BlockSize, 512),
+		Namelen: ninep.MaxName,
+	}
+	if fs.o.Usage != nil {
+		fs.o.Usage(ctx).show(&out)
+	}
+	r.ReplyStatfs(&out)
+	return nil
+}
+
+// show makes a volume's own size of the figures of its file system. There is no more room in it than the file system has.
+func (u Usage) show(out *fuse.StatfsOut) {
+	block := uint64(out.Frsize)
+	if u.Capacity == 0 {
+		return
+	}
+	used := out.Blocks - min(out.Bfree, out.Blocks)
+	out.Blocks = u.Capacity / block
+	if u.UsedKnown {
+		used = (u.Used + block - 1) / block
+		out.Files = u.Files + out.Ffree
+	}
+	room := out.Blocks - min(used, out.Blocks)
+	out.Bfree = min(room, out.Bfree)
+	out.Bavail = min(room, out.Bavail)
+}

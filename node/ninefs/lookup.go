@@ -1,0 +1,107 @@
+package ninefs
+
+import (
+	"context"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
+)
+
+func (fs *FS) lookup(ctx context.Context, r *fuse.Request) error {
+	dir, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	name, err := nameOf(r.Name())
+	if err != nil {
+		return err
+	}
+	var out fuse.EntryOut
+	if err := fs.find(ctx, dir, name, fs.caller(r), &out); err != nil {
+		return err
+	}
+	r.ReplyEntry(&out)
+	return nil
+}
+
+// find looks a name up on the server and fills in what the kernel is told of it: one lookup of its node.
+func (fs *FS) find(ctx context.Context, dir *node, name string, uid uint32, out *fuse.EntryOut) error {
+	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
+	if err != nil {
+		return err
+	}
+	twin, done := fs.twin(ctx, attr, dir, name, uid)
+	n, err := fs.tree.enter(attr, dir, name, twin)
+	done()
+	if err != nil {
+		fid.Drop()
+		return err
+	}
+	fs.fids.put(fs.fids.add(n, uid, fid))
+	fs.fillEntry(out, n, attr, n.now())
+	return nil
+}
+
+// walkAttr walks to a name in a directory and reads its attributes.
+func (fs *FS) walkAttr(ctx context.Context, dir *node, name string, uid uint32) (fid *ninep.Fid, attr ninep.Attr, err error) {
+	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) error {
+		var err error
+		fid, err = fs.bind(func() (fid *ninep.Fid, err error) {
+			fid, attr, err = d.WalkAttr(ctx, name)
+			return fid, err
+		})
+		return err
+	})
+	return fid, attr, err
+}
+
+// twin returns a node that shares the number of a file found at (dir, name) but is certainly another file: servers that export
+// several devices in one tree number the files of each from the beginning, and all subvolumes of btrfs begin with one number.
+// It is recognised by being in two places at once. done is called when the answer was used.
+func (fs *FS) twin(ctx context.Context, attr ninep.Attr, dir *node, name string, uid uint32) (twin *node, done func()) {
+	n := fs.tree.suspect(attr, dir, name)
+	if n == nil {
+		return nil, func() {}
+	}
+	done = func() { fs.tree.unhold(n) }
+	if oldDir, oldName := fs.tree.where(n); oldDir != nil {
+		fid, there, err := fs.walkAttr(ctx, oldDir, oldName, uid)
+		if err != nil {
+			return nil, done
+		}
+		fid.Drop()
+		if n.is(there) {
+			return n, done
+		}
+		return nil, done
+	}
+	return n, done // the root stays where it is
+}
+
+// fillEntry tells the kernel of a node that it was given a lookup of.
+func (fs *FS) fillEntry(out *fuse.EntryOut, n *node, attr ninep.Attr, epoch uint64) {
+	fs.told(n, attr, epoch)
+	*out = fuse.EntryOut{NodeID: n.id, Attr: n.kernelAttr(attr)}
+	out.EntryValid, out.EntryValidNsec = split(fs.ttl)
+	out.AttrValid, out.AttrValidNsec = split(fs.ttl)
+}
+
+// told takes in attributes that the kernel is about to be told.
+func (fs *FS) told(n *node, attr ninep.Attr, epoch uint64) {
+	fs.clock.observe(timeOf(attr.Ctime))
+	n.tell(attr, epoch, fs.ttl)
+}
+
+// replyAttr answers GETATTR and SETATTR.
+func (fs *FS) replyAttr(r *fuse.Request, n *node, attr ninep.Attr, epoch uint64) {
+	fs.told(n, attr, epoch)
+	out := fuse.AttrOut{Attr: n.kernelAttr(attr)}
+	out.AttrValid, out.AttrValidNsec = split(fs.ttl)
+	r.ReplyAttr(&out)
+}
+
+// young reports whether a file changed so lately that it can change again without its stamp showing it.
+func (fs *FS) young(attr ninep.Attr) bool {
+	fs.clock.observe(timeOf(attr.Ctime))
+	return fs.clock.young(timeOf(stampOf(attr).changed()))
+}

@@ -1,0 +1,152 @@
+package ninefs
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
+)
+
+// passedFlags are the flags of open(2) that mean something to the server. O_APPEND is not among them: the kernel says where
+// each write goes, and write-back of a page through such a handle must not go to the end. O_DIRECT is about our cache, not
+// the server's.
+const passedFlags = unix.O_ACCMODE | unix.O_TRUNC | unix.O_DSYNC | unix.O_SYNC | unix.O_NONBLOCK
+
+func openFlags(flags uint32) uint32 { return flags & passedFlags }
+
+// openMode is what the kernel is told of an open file. keep: what it has of the file is right.
+func (fs *FS) openMode(keep bool) fuse.OpenFlags {
+	switch {
+	case fs.o.Cache == CacheNone:
+		return fuse.OpenDirectIO
+	case keep:
+		return fuse.OpenKeepCache
+	}
+	return 0
+}
+
+func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
+	n, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	in := fuse.In[fuse.OpenIn](r)
+	uid := fs.caller(r)
+	epoch := n.now()
+	fid, attr, err := fs.revisit(ctx, n, uid)
+	if err != nil {
+		return err
+	}
+	if err := fid.Open(ctx, openFlags(in.Flags)); err != nil {
+		fid.Drop()
+		return err
+	}
+	keep := fs.o.Cache == CloseToOpen && fs.refresh(n, attr, epoch)
+	if in.Flags&unix.O_TRUNC != 0 {
+		n.resized(0)
+	}
+	h := &handle{node: n, fid: fid, flags: in.Flags}
+	if err := fs.handles.add(h, uid); err != nil {
+		fid.Drop()
+		return err
+	}
+	r.ReplyOpen(&fuse.OpenOut{Fh: h.id, OpenFlags: fs.openMode(keep)})
+	return nil
+}
+
+// revisit returns a new fid of a node, walked to by its name, and the attributes that the file has now. Where the name leads
+// to another file the answer is ESTALE: the kernel then looks the path up again, so that whoever opens a path gets the file
+// that is there, not one that was there within the life of a name.
+func (fs *FS) revisit(ctx context.Context, n *node, uid uint32) (*ninep.Fid, ninep.Attr, error) {
+	dir, name := fs.tree.where(n)
+	if dir == nil {
+		return fs.clone(ctx, n, uid)
+	}
+	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil, attr, unix.ESTALE
+	}
+	if err == nil && !n.is(attr) {
+		fid.Drop()
+		return nil, attr, unix.ESTALE
+	}
+	return fid, attr, err
+}
+
+// clone is revisit for a node without a name.
+func (fs *FS) clone(ctx context.Context, n *node, uid uint32) (fid *ninep.Fid, attr ninep.Attr, err error) {
+	err = fs.onNode(ctx, n, uid, func(f *ninep.Fid) error {
+		fid, err = fs.bind(func() (*ninep.Fid, error) { return f.Walk(ctx) })
+		if err != nil {
+			return err
+		}
+		if attr, err = fid.Getattr(ctx, ninep.AttrBasic); err == nil && !n.is(attr) {
+			err = unix.ESTALE
+		}
+		if err != nil {
+			fid.Drop()
+		}
+		return err
+	})
+	return fid, attr, err
+}
+
+// refresh makes the kernel forget what it must not show any more of a file that has these attributes now, and reports whether
+// the rest of its pages is right.
+func (fs *FS) refresh(n *node, attr ninep.Attr, epoch uint64) (keep bool) {
+	young := fs.young(attr)
+	v := n.judge(attr, epoch)
+	if v.stale {
+		fs.notify(n.id, true)
+	}
+	if !v.keep {
+		n.trust(attr, epoch, young)
+	}
+	return v.keep && fs.notifier.Load() != nil
+}
+
+func (fs *FS) release(ctx context.Context, r *fuse.Request) error {
+	in := fuse.In[fuse.ReleaseIn](r)
+	h, err := fs.handleOf(in.Fh)
+	if err != nil {
+		return err
+	}
+	if in.ReleaseFlags&fuse.ReleaseFlockUnlock != 0 {
+		fs.unlockAll(ctx, h, fs.flockOwner(in.LockOwner))
+	}
+	fs.handles.remove(h)
+	h.fid.Drop()
+	r.ReplyOK()
+	return nil
+}
+
+// flush is close(2), which gives back the caller's fcntl locks on the file whichever descriptor they were taken through.
+// Nothing written is waiting.
+func (fs *FS) flush(ctx context.Context, r *fuse.Request) error {
+	in := fuse.In[fuse.FlushIn](r)
+	h, err := fs.handleOf(in.Fh)
+	if err != nil {
+		return err
+	}
+	fs.unlockAll(ctx, h, fs.posixOwner(in.LockOwner))
+	r.ReplyOK()
+	return nil
+}
+
+func (fs *FS) fsync(ctx context.Context, r *fuse.Request) error {
+	in := fuse.In[fuse.FsyncIn](r)
+	h, err := fs.handleOf(in.Fh)
+	if err != nil {
+		return err
+	}
+	err = h.fid.Fsync(ctx, in.FsyncFlags&fuse.FsyncDataOnly != 0)
+	if err == nil || h.dir != nil && isAny(err, []unix.Errno{unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL}) {
+		// Servers that sync no directories have no way to say so to the application that did nothing wrong.
+		r.ReplyOK()
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,87 @@
+package ninefs
+
+import (
+	"context"
+	"time"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/transport"
+)
+
+// CacheMode says how much the kernel may remember.
+type CacheMode uint8
+
+const (
+	// CloseToOpen shows what other clients closed from the next open on. Names and attributes live for
+	// [Options.AttrTimeout]; nothing written waits in the kernel but pages of shared mappings.
+	CloseToOpen CacheMode = iota
+	// CacheNone asks the server every time. Shared writable mappings are refused (ENODEV).
+	CacheNone
+)
+
+// Defaults of [Options].
+const (
+	DefaultAttrTimeout      = time.Second
+	DefaultWritebackTimeout = 30 * time.Second
+	DefaultMaxFids          = 8192
+)
+
+// Options say what a mount shows and how. Zero values stand for the defaults.
+type Options struct {
+	// Root is the volume's directory. The file system owns it from New on.
+	Root *ninep.Fid
+	// Attach makes the server the judge of permissions: it returns the volume's directory as the server shows it to a user,
+	// and the file system owns it. nil: everybody works through Root, the kernel checks permissions, and what is created is
+	// given to its maker.
+	Attach func(ctx context.Context, uid uint32) (*ninep.Fid, error)
+	// Arena is where payloads live; a READ takes its slot of it.
+	Arena *transport.Arena
+	Cache CacheMode
+	// AttrTimeout is how long names and attributes live in CloseToOpen.
+	AttrTimeout time.Duration
+	// WritebackTimeout is how long write-back of mapped pages waits for a lost server before it fails with EIO. A process
+	// killed meanwhile can't end before it did.
+	WritebackTimeout time.Duration
+	// MaxFids bounds the fids kept for nodes. Each open file has one of its own beside them.
+	MaxFids int
+	// Locks grants locks before the server is asked; mounts that can show the same files share one. nil: one of its own.
+	Locks *LockTable
+	// LocalLocks keeps locks on this machine, for servers that only pretend.
+	LocalLocks bool
+	// Usage, if set, is what statfs(2) shows instead of the server's whole file system.
+	Usage func(context.Context) Usage
+}
+
+// Usage is a volume's own size and use, in bytes and files. What is not known leaves the server's figures standing.
+type Usage struct {
+	Capacity  uint64 // 0: not known
+	Used      uint64
+	Files     uint64
+	UsedKnown bool // Used and Files are right
+}
+
+func (o Options) withDefaults() Options {
+	if o.AttrTimeout == 0 {
+		o.AttrTimeout = DefaultAttrTimeout
+	}
+	if o.WritebackTimeout == 0 {
+		o.WritebackTimeout = DefaultWritebackTimeout
+	}
+	if o.MaxFids == 0 {
+		o.MaxFids = DefaultMaxFids
+	}
+	if o.Locks == nil {
+		o.Locks = NewLockTable()
+	}
+	return o
+}
+
+// InitFlags are the flags that a connection to this file system has to ask for.
+//
+// Neither AutoInvalData nor ExplicitInvalData is among them. The first would drop all pages of a file after each of this
+// mount's own writes, because the kernel can't tell whose write moved the modification time; with the second the kernel would
+// keep the zeros after the old end of a file that another client made longer. With neither it drops the pages of a file whose
+// size changed, and this package those of a file whose content did (fuse_change_attributes of Linux 6.18).
+const InitFlags = fuse.AsyncRead | fuse.PosixLocks | fuse.FlockLocks | fuse.AtomicOTrunc | fuse.DoReaddirplus |
+	fuse.ReaddirplusAuto | fuse.AsyncDIO | fuse.ParallelDirops

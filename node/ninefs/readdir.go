@@ -1,0 +1,234 @@
+package ninefs
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
+)
+
+const (
+	// dirBuffer is how many bytes of entries are asked of the server at once.
+	dirBuffer = 64 << 10
+	// maxDirReply bounds the answer to one READDIR.
+	maxDirReply = 64 << 10
+	// lookupsAtOnce is how many entries of a READDIRPLUS are looked up at the same time.
+	lookupsAtOnce = 32
+)
+
+// Offsets of the entries "." and ".." where the server has none: what follows them is the server's first entry. Cookies are
+// opaque, but file systems count, hash to 63 bits or use small numbers: none is known to come here.
+const (
+	afterDot    = 1<<63 - 3
+	afterDotDot = 1<<63 - 2
+)
+
+// dirStream is the reading position of an open directory: what the server sent and the kernel has not asked for yet.
+type dirStream struct {
+	mu     sync.Mutex
+	buf    []byte
+	rest   []byte // of buf
+	cookie uint64 // of the entry before rest
+	dots   bool   // the server sends no "." and ".."
+	loaded bool
+}
+
+func (fs *FS) opendir(ctx context.Context, r *fuse.Request) error {
+	n, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	uid := fs.caller(r)
+	var fid *ninep.Fid
+	err = fs.onNode(ctx, n, uid, func(f *ninep.Fid) (err error) {
+		if fid, err = fs.bind(func() (*ninep.Fid, error) { return f.Walk(ctx) }); err != nil {
+			return err
+		}
+		if err = fid.Open(ctx, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
+			fid.Drop()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	h := &handle{node: n, fid: fid, flags: unix.O_RDONLY, dir: &dirStream{}}
+	if err := fs.handles.add(h, uid); err != nil {
+		fid.Drop()
+		return err
+	}
+	r.ReplyOpen(&fuse.OpenOut{Fh: h.id})
+	return nil
+}
+
+func (fs *FS) readdir(ctx context.Context, r *fuse.Request) error {
+	return fs.list(ctx, r, func(b *fuse.DirentBuilder, _ *handle, d fuse.Dirent) bool { return b.Add(d) }, nil)
+}
+
+// list answers with as many entries from an offset on as have room. done, if given, completes the answer.
+func (fs *FS) list(ctx context.Context, r *fuse.Request, add func(*fuse.DirentBuilder, *handle, fuse.Dirent) bool, done func(*handle)) error {
+	in := fuse.In[fuse.ReadIn](r)
+	h, err := fs.handleOf(in.Fh)
+	if err != nil {
+		return err
+	}
+	if h.dir == nil {
+		return unix.ENOTDIR
+	}
+	h.dir.mu.Lock()
+	defer h.dir.mu.Unlock()
+	b := fuse.NewDirentBuilder(make([]byte, min(in.Size, maxDirReply)))
+	for offset := in.Offset; ; {
+		d, err := fs.entry(ctx, h, offset)
+		if err != nil && len(b.Bytes()) == 0 {
+			return err
+		}
+		if err != nil || d.Name == "" || !add(&b, h, d) {
+			break
+		}
+		h.dir.consume(d)
+		offset = d.Off
+	}
+	if done != nil {
+		done(h)
+	}
+	r.ReplyData(b.Bytes())
+	return nil
+}
+
+// entry returns the entry at an offset that an earlier one ended with, or one without a name at the end.
+func (fs *FS) entry(ctx context.Context, h *handle, offset uint64) (fuse.Dirent, error) {
+	s := h.dir
+	if offset == 0 || !s.loaded {
+		if err := s.load(ctx, h.fid, 0, offset == 0); err != nil {
+			return fuse.Dirent{}, err
+		}
+	}
+	if s.dots && offset == 0 {
+		return fuse.Dirent{Ino: h.node.rec.Ino, Off: afterDot, Type: unix.DT_DIR, Name: "."}, nil
+	}
+	if s.dots && offset == afterDot {
+		return fuse.Dirent{Ino: fs.inoAbove(h.node), Off: afterDotDot, Type: unix.DT_DIR, Name: ".."}, nil
+	}
+	if s.dots && offset == afterDotDot {
+		offset = 0
+	}
+	for {
+		if s.cookie != offset || len(s.rest) == 0 {
+			if err := s.load(ctx, h.fid, offset, false); err != nil || len(s.rest) == 0 {
+				return fuse.Dirent{}, err
+			}
+		}
+		e, rest, err := ninep.NextDirent(s.rest)
+		if err != nil {
+			return fuse.Dirent{}, err
+		}
+		if usable(e.Name) {
+			return fs.shown(h, e), nil
+		}
+		s.rest, s.cookie, offset = rest, e.Offset, e.Offset
+	}
+}
+
+// usable reports whether a name from the server can be shown. Others would lead somewhere else, and the kernel takes an answer
+// that holds one for broken.
+func usable(name string) bool {
+	return name != "" && len(name) <= ninep.MaxName && !strings.ContainsAny(name, "/\x00")
+}
+
+func (fs *FS) shown(h *handle, e ninep.Dirent) fuse.Dirent {
+	d := fuse.Dirent{Ino: e.QID.Path, Off: e.Offset, Type: uint32(e.Type), Name: e.Name}
+	switch e.Name {
+	case ".":
+		d.Ino = h.node.rec.Ino
+	case "..":
+		d.Ino = fs.inoAbove(h.node)
+	}
+	return d
+}
+
+// inoAbove is the inode number of a directory's "..".
+func (fs *FS) inoAbove(n *node) uint64 {
+	if dir, _ := fs.tree.where(n); dir != nil {
+		return dir.rec.Ino
+	}
+	return n.rec.Ino
+}
+
+// load reads entries that follow a cookie. first: the reading begins, and whether the server sends dots is found out.
+func (s *dirStream) load(ctx context.Context, fid *ninep.Fid, cookie uint64, first bool) error {
+	if s.buf == nil {
+		s.buf = make([]byte, min(dirBuffer, fid.MaxPayload()))
+	}
+	data, err := fid.Readdir(ctx, cookie, s.buf)
+	if err != nil {
+		return err
+	}
+	s.rest, s.cookie = data, cookie
+	if first || !s.loaded {
+		s.dots, s.loaded = !hasDots(data), true
+	}
+	return nil
+}
+
+// hasDots looks for "." among the first entries that a server sent.
+func hasDots(data []byte) bool {
+	for len(data) > 0 {
+		e, rest, err := ninep.NextDirent(data)
+		if err != nil {
+			return false
+		}
+		if e.Name == "." || e.Name == ".." {
+			return true
+		}
+		data = rest
+	}
+	return false
+}
+
+// consume moves the position behind an entry that was answered with.
+func (s *dirStream) consume(d fuse.Dirent) {
+	if d.Off == afterDot || d.Off == afterDotDot {
+		return
+	}
+	if _, rest, err := ninep.NextDirent(s.rest); err == nil {
+		s.rest, s.cookie = rest, d.Off
+	}
+}
+
+// found is an entry of a READDIRPLUS whose file is to be looked up.
+type found struct {
+	name string
+	out  *fuse.EntryOut
+}
+
+// readdirplus lists entries with their attributes. What can't be looked up is listed without.
+func (fs *FS) readdirplus(ctx context.Context, r *fuse.Request) error {
+	var entries []found
+	uid := fs.caller(r)
+	add := func(b *fuse.DirentBuilder, _ *handle, d fuse.Dirent) bool {
+		out := b.AddPlus(d)
+		if out != nil && d.Name != "." && d.Name != ".." {
+			entries = append(entries, found{d.Name, out})
+		}
+		return out != nil
+	}
+	return fs.list(ctx, r, add, func(h *handle) {
+		var group errgroup.Group
+		group.SetLimit(lookupsAtOnce)
+		for _, e := range entries {
+			group.Go(func() error {
+				if fs.find(ctx, h.node, e.name, uid, e.out) != nil {
+					*e.out = fuse.EntryOut{}
+				}
+				return nil
+			})
+		}
+		_ = group.Wait() // none returns an error
+	})
+}

@@ -1,0 +1,148 @@
+package ninefs
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// loan is a fid of a node for one operation: one of the cache's, or an open handle's where the node has no name to walk to it
+// by.
+type loan struct {
+	*ninep.Fid
+	cached *cachedFid
+	old    bool // it was there before: what it stands for may have gone since
+}
+
+func (fs *FS) giveBack(l loan) {
+	if l.cached != nil {
+		fs.fids.put(l.cached)
+	}
+}
+
+// onNode runs an operation about a node itself on a fid of it. If a fid from the cache turns out to be of no use, the node is
+// walked to and the operation run again, once: the file may have been moved by another client on a server that knows fids by
+// path.
+func (fs *FS) onNode(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid) error) error {
+	return fs.onFid(ctx, n, uid, op, unix.ESTALE, unix.EBADF, unix.ENOENT)
+}
+
+// onDir runs an operation about a name in a directory: ENOENT is about the name.
+func (fs *FS) onDir(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid) error) error {
+	return fs.onFid(ctx, n, uid, op, unix.ESTALE, unix.EBADF)
+}
+
+func (fs *FS) onFid(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid) error, useless ...unix.Errno) error {
+	for {
+		l, err := fs.borrow(ctx, n, uid)
+		if err != nil {
+			return err
+		}
+		err = op(l.Fid)
+		again := l.old && l.cached != nil && n != fs.tree.root && isAny(err, useless)
+		if again {
+			fs.fids.discard(l.cached)
+		}
+		fs.giveBack(l)
+		if !again {
+			return err
+		}
+	}
+}
+
+func isAny(err error, of []unix.Errno) bool {
+	for _, errno := range of {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// borrow returns a fid of a node.
+func (fs *FS) borrow(ctx context.Context, n *node, uid uint32) (loan, error) {
+	if f := fs.fids.get(n, uid); f != nil {
+		return loan{f.Fid, f, true}, nil
+	}
+	if n == fs.tree.root {
+		return fs.attach(ctx, uid)
+	}
+	top, names := fs.path(n, uid)
+	if top == nil {
+		if h := fs.handles.of(n); h != nil {
+			return loan{Fid: h.fid}, nil
+		}
+		return loan{}, unix.ESTALE
+	}
+	from, err := fs.borrow(ctx, top, uid)
+	if err != nil {
+		return loan{}, err
+	}
+	defer fs.giveBack(from)
+	fid, err := fs.bind(func() (*ninep.Fid, error) { return from.Walk(ctx, names...) })
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return loan{}, unix.ESTALE
+	}
+	if err != nil {
+		return loan{}, err
+	}
+	if q := fid.QID(); q.Path != n.rec.Path || uint8(q.Type) != n.rec.QIDType {
+		fid.Drop()
+		return loan{}, unix.ESTALE
+	}
+	f := fs.fids.add(n, uid, fid)
+	return loan{f.Fid, f, false}, nil
+}
+
+// attach returns a fid of the root for a user of access by user.
+func (fs *FS) attach(ctx context.Context, uid uint32) (loan, error) {
+	fid, err := fs.bind(func() (*ninep.Fid, error) { return fs.o.Attach(ctx, uid) })
+	if err != nil {
+		return loan{}, err
+	}
+	f := fs.fids.add(fs.tree.root, uid, fid)
+	return loan{f.Fid, f, false}, nil
+}
+
+// path returns the nearest directory above a node that a fid is at hand of, and the names that lead from there; nil where the
+// way is not known.
+func (fs *FS) path(n *node, uid uint32) (top *node, names []string) {
+	for {
+		dir, name := fs.tree.where(n)
+		if dir == nil {
+			return nil, nil
+		}
+		names = append([]string{name}, names...)
+		if dir == fs.tree.root || fs.fids.has(dir, uid) {
+			return dir, names
+		}
+		n = dir
+	}
+}
+
+// bind makes a fid, and gives others up if the server has no more to give.
+func (fs *FS) bind(walk func() (*ninep.Fid, error)) (*ninep.Fid, error) {
+	for {
+		fid, err := walk()
+		if !isAny(err, []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ERANGE}) || !fs.fids.halve() {
+			return fid, err
+		}
+	}
+}
+
+// notify drops what the kernel has of a node, or only its attributes. It waits for pages under way, so only workers call it.
+func (fs *FS) notify(id uint64, pages bool) {
+	notifier := fs.notifier.Load()
+	if notifier == nil {
+		return
+	}
+	off := int64(0)
+	if !pages {
+		off = -1
+	}
+	// It fails when the connection has ended, and then nobody looks at the pages any more.
+	_ = (*notifier).NotifyInvalInode(id, off, 0)
+}

@@ -1,0 +1,120 @@
+package ninefs
+
+import (
+	"context"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
+)
+
+// attrChanges are what SETATTR can change and Tsetattr's names for it. The change time is the server's to set.
+var attrChanges = []struct {
+	kernel fuse.SetattrValid
+	server ninep.SetMask
+}{
+	{fuse.SetattrMode, ninep.SetMode},
+	{fuse.SetattrUID, ninep.SetUID},
+	{fuse.SetattrGID, ninep.SetGID},
+	{fuse.SetattrSize, ninep.SetSize},
+	{fuse.SetattrAtime, ninep.SetAtime | ninep.SetAtimeGiven},
+	{fuse.SetattrMtime, ninep.SetMtime | ninep.SetMtimeGiven},
+}
+
+func (fs *FS) setattr(ctx context.Context, r *fuse.Request) error {
+	n, err := fs.node(r)
+	if err != nil {
+		return err
+	}
+	in := fuse.In[fuse.SetattrIn](r)
+	change := changeOf(in)
+	var attr ninep.Attr
+	set := func(f *ninep.Fid) error {
+		if err := f.Setattr(ctx, change); err != nil {
+			return err
+		}
+		if change.Valid&ninep.SetSize != 0 {
+			n.resized(change.Size)
+		}
+		epoch := n.now()
+		if attr, err = f.Getattr(ctx, ninep.AttrBasic); err == nil {
+			fs.replyAttr(r, n, attr, epoch)
+		}
+		return err
+	}
+	if h := fs.writableHandle(in, n); h != nil {
+		return set(h.fid)
+	}
+	return fs.onNode(ctx, n, fs.caller(r), set)
+}
+
+// writableHandle returns the handle that a change of the size came through: it works where the name is gone, and where the
+// caller may not write to the file any more.
+func (fs *FS) writableHandle(in *fuse.SetattrIn, n *node) *handle {
+	if in.Valid&fuse.SetattrFh == 0 {
+		return nil
+	}
+	if h := fs.handles.get(in.Fh); h != nil && h.node == n && h.writable() {
+		return h
+	}
+	return nil
+}
+
+// changeOf translates what the kernel wants changed.
+func changeOf(in *fuse.SetattrIn) ninep.SetAttr {
+	change := ninep.SetAttr{
+		Mode:  in.Mode & 0o7777,
+		UID:   in.UID,
+		GID:   in.GID,
+		Size:  in.Size,
+		Atime: ninep.Timespec{Sec: in.Atime, Nsec: uint64(in.AtimeNsec)},
+		Mtime: ninep.Timespec{Sec: in.Mtime, Nsec: uint64(in.MtimeNsec)},
+	}
+	for _, c := range attrChanges {
+		if in.Valid&c.kernel != 0 {
+			change.Valid |= c.server
+		}
+	}
+	if in.Valid&fuse.SetattrAtimeNow != 0 {
+		change.Valid &^= ninep.SetAtimeGiven
+	}
+	if in.Valid&fuse.SetattrMtimeNow != 0 {
+		change.Valid &^= ninep.SetMtimeGiven
+	}
+	return change
+}
+
+// give makes the maker of a file its owner, which the server made the attach's user. In a directory with the setgid bit the
+// group is the directory's. A server that squashes users lets nobody give files away: then they stay as they are.
+func (fs *FS) give(ctx context.Context, fid *ninep.Fid, attr *ninep.Attr, dir *node, r *fuse.Request) {
+	if fs.o.Attach != nil {
+		return
+	}
+	change := ninep.SetAttr{UID: r.UID(), GID: r.GID()}
+	if attr.UID != change.UID {
+		change.Valid |= ninep.SetUID
+	}
+	if attr.GID != change.GID && dir.mode()&modeSetgid == 0 {
+		change.Valid |= ninep.SetGID
+	}
+	if change.Valid == 0 || fid.Setattr(ctx, change) != nil {
+		return
+	}
+	if change.Valid&ninep.SetUID != 0 {
+		attr.UID = change.UID
+	}
+	if change.Valid&ninep.SetGID != 0 {
+		attr.GID = change.GID
+	}
+	// chown(2) takes these bits away from a file.
+	if special := attr.Mode & (modeSetuid | modeSetgid); special != 0 && !attr.QID.IsDir() {
+		if fid.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetMode, Mode: attr.Mode & 0o7777}) != nil {
+			attr.Mode &^= special
+		}
+	}
+}
+
+// Bits of st_mode (inode(7)).
+const (
+	modeSetuid = 0o4000
+	modeSetgid = 0o2000
+)

@@ -1,0 +1,341 @@
+package ninefs
+
+import (
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// node is the in-process side of a nodeRecord.
+type node struct {
+	id  uint64
+	rec *nodeRecord // names and counts are guarded by tree.mu, the rest by content.mu
+
+	// Guarded by tree.mu.
+	same  *node  // the next node of one fileKey
+	holds int    // reasons besides the kernel's to keep the node
+	links uint64 // st_nlink as the server last told
+	dead  bool   // its last name was removed: no file found later is this one
+
+	content content
+	caps    absence
+	fids    []*cachedFid         // guarded by fidCache.mu
+	opened  map[*handle]struct{} // guarded by handles.mu
+}
+
+// place is where a node was last seen: one name of a file that may have several.
+type place struct {
+	dir  uint32 // index of the directory's node
+	name string
+}
+
+// tree is the nodes of a mount by id, by file and by name. A node lives as long as the kernel knows its id, a child needs it
+// for its path, or it is held.
+type tree struct {
+	mu      sync.RWMutex
+	table   *Table[nodeRecord]
+	nodes   []*node // by index
+	byKey   map[fileKey]*node
+	byPlace map[place]*node
+	root    *node
+	gone    func(*node) // told of each node that ended; called with mu held
+}
+
+// newTree makes a tree of nothing but its root.
+func newTree(root ninep.Attr, gone func(*node)) (*tree, error) {
+	table, err := NewTable[nodeRecord]("csi-9p-nodes", maxNodes)
+	if err != nil {
+		return nil, err
+	}
+	t := &tree{table: table, byKey: map[fileKey]*node{}, byPlace: map[place]*node{}, gone: gone}
+	if t.root, err = t.add(root, false); err != nil {
+		return nil, err
+	}
+	t.root.holds = 1
+	return t, nil
+}
+
+func (t *tree) close() error { return t.table.Close() }
+
+// get returns the node of an id, or nil.
+func (t *tree) get(id uint64) *node {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if i := indexOf(id); int(i) < len(t.nodes) && t.nodes[i] != nil && t.nodes[i].id == id {
+		return t.nodes[i]
+	}
+	return nil
+}
+
+// add makes a node without a name. twin: it is not the file whose number it shares, and must not look like it to whoever
+// compares inode numbers.
+func (t *tree) add(a ninep.Attr, twin bool) (*node, error) {
+	id, rec, err := t.table.Alloc()
+	if err != nil {
+		return nil, unix.ENOMEM
+	}
+	n := &node{id: id, rec: rec, links: a.Nlink}
+	rec.Path, rec.QIDType, rec.Format, rec.Ino = a.QID.Path, uint8(a.QID.Type), a.Mode&unix.S_IFMT, a.QID.Path
+	rec.setStamp(stampOf(a))
+	if twin {
+		rec.Ino = id | 1<<63
+	}
+	key := keyOf(a)
+	n.same = t.byKey[key]
+	t.byKey[key] = n
+	for int(indexOf(id)) >= len(t.nodes) {
+		t.nodes = append(t.nodes, nil)
+	}
+	t.nodes[indexOf(id)] = n
+	return n, nil
+}
+
+// hold keeps a node until unhold.
+func (t *tree) hold(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.holds++
+}
+
+func (t *tree) unhold(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.holds--
+	t.end(n)
+}
+
+// forget takes back count lookups of a node.
+func (t *tree) forget(id, count uint64) {
+	n := t.get(id)
+	if n == nil || n == t.root {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.rec.Lookups -= min(count, n.rec.Lookups)
+	t.end(n)
+}
+
+// end removes a node that nothing needs, and then its directory if that was only needed for this one.
+func (t *tree) end(n *node) {
+	for n != nil && n.rec.Lookups == 0 && n.rec.Children == 0 && n.holds == 0 {
+		dir := t.leave(n)
+		t.disown(n)
+		t.nodes[indexOf(n.id)] = nil
+		t.gone(n)
+		t.table.Free(n.id)
+		n = dir
+	}
+}
+
+// leave takes a node's name away and returns the directory that it was in. The caller ends the directory.
+func (t *tree) leave(n *node) *node {
+	if n.rec.Parent == 0 {
+		return nil
+	}
+	dir := t.nodes[n.rec.Parent]
+	delete(t.byPlace, place{n.rec.Parent, n.rec.name()})
+	n.rec.Parent, n.rec.NameLen = 0, 0
+	dir.rec.Children--
+	return dir
+}
+
+// settle names a node; whoever had the name before loses it.
+func (t *tree) settle(n, dir *node, name string) {
+	p := place{indexOf(dir.id), name}
+	if n.rec.Parent == p.dir && n.rec.name() == name {
+		return
+	}
+	dir.rec.Children++
+	if t.below(dir, n) {
+		// Someone else turned the two round: where dir was is not known any more.
+		defer t.end(t.leave(dir))
+	}
+	if old := t.byPlace[p]; old != nil {
+		t.leave(old)
+		defer t.end(old)
+	}
+	left := t.leave(n)
+	n.rec.Parent = p.dir
+	n.rec.setName(name)
+	t.byPlace[p] = n
+	t.end(left)
+}
+
+// disown lets no file found from now on be this node.
+func (t *tree) disown(n *node) {
+	key := n.key()
+	head := t.byKey[key]
+	if head == n {
+		head = n.same
+	}
+	for p := head; p != nil; p = p.same {
+		if p.same == n {
+			p.same = n.same
+		}
+	}
+	if n.same = nil; head == nil {
+		delete(t.byKey, key)
+	} else {
+		t.byKey[key] = head
+	}
+}
+
+// bury takes a removed name from a node, and ends its identity if that was the last one: the server may give its number to
+// a new file.
+func (t *tree) bury(n *node) {
+	dir := t.leave(n)
+	if n.rec.isDir() || n.links <= 1 {
+		n.dead = true
+		t.disown(n)
+	} else {
+		n.links--
+	}
+	t.end(n)
+	t.end(dir)
+}
+
+// suspect returns, held, a node that looks like the file found at (dir, name) but was last seen elsewhere, although the file
+// claims to have one name only. It either moved there or is another file of a server whose paths collide.
+func (t *tree) suspect(a ninep.Attr, dir *node, name string) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.singular(a) || t.at(a, dir, name) != nil {
+		return nil
+	}
+	for n := t.byKey[keyOf(a)]; n != nil; n = n.same {
+		if n == t.root || n.rec.Parent != 0 {
+			n.holds++
+			return n
+		}
+	}
+	return nil
+}
+
+// singular reports whether a file can have one name only.
+func (t *tree) singular(a ninep.Attr) bool { return a.Mode&unix.S_IFMT == unix.S_IFDIR || a.Nlink <= 1 }
+
+// at returns the node at a place, if it can be the file found there.
+func (t *tree) at(a ninep.Attr, dir *node, name string) *node {
+	if n := t.byPlace[place{indexOf(dir.id), name}]; n != nil && n.is(a) {
+		return n
+	}
+	return nil
+}
+
+// key is what the locks on a file are kept by.
+func (n *node) key() fileKey { return fileKey{n.rec.Path, n.rec.Format} }
+
+func (n *node) is(a ninep.Attr) bool {
+	return n.key() == keyOf(a)
+}
+
+// enter returns the node of a file found at (dir, name), with one lookup more, and makes it where there is none. twin is a
+// node that it can't be.
+func (t *tree) enter(a ninep.Attr, dir *node, name string, twin *node) (n *node, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n = t.at(a, dir, name); n == nil {
+		for n = t.byKey[keyOf(a)]; n != nil && (n == twin || n == t.root); n = n.same {
+		}
+	}
+	if n == nil {
+		if n, err = t.add(a, twin != nil); err != nil {
+			return nil, err
+		}
+	}
+	n.links = a.Nlink
+	n.rec.Lookups++
+	t.settle(n, dir, name)
+	return n, nil
+}
+
+// create returns a new node, with one lookup, for a file just made at (dir, name). A node of the same number is of a file
+// that is gone, or of another device.
+func (t *tree) create(a ninep.Attr, dir *node, name string) (*node, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, err := t.add(a, false)
+	if err != nil {
+		return nil, err
+	}
+	n.rec.Lookups++
+	t.settle(n, dir, name)
+	return n, nil
+}
+
+// linked follows the making of another name of a node, which gives the kernel one lookup more.
+func (t *tree) linked(n *node, a ninep.Attr, dir *node, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.links = a.Nlink
+	n.rec.Lookups++
+	t.settle(n, dir, name)
+}
+
+// moved follows a rename and returns the node that was moved, if there is one. What was at the new place is gone from it;
+// nameless is told of it.
+func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string, nameless func(*node)) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.byPlace[place{indexOf(oldDir.id), oldName}]
+	old := t.byPlace[place{indexOf(newDir.id), newName}]
+	if old != nil && old != n {
+		nameless(old)
+		t.bury(old)
+	}
+	if n != nil {
+		t.settle(n, newDir, newName)
+	}
+	return n
+}
+
+// removed follows the removal of a name; nameless is told of the node that had it.
+func (t *tree) removed(dir *node, name string, nameless func(*node)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.byPlace[place{indexOf(dir.id), name}]; n != nil {
+		nameless(n)
+		t.bury(n)
+	}
+}
+
+// where returns a node's directory and name; nil for one whose name is not known, and for the root.
+func (t *tree) where(n *node) (dir *node, name string) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if n.rec.Parent == 0 {
+		return nil, ""
+	}
+	return t.nodes[n.rec.Parent], n.rec.name()
+}
+
+// each calls f with every node.
+func (t *tree) each(f func(*node)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range t.nodes {
+		if n != nil {
+			f(n)
+		}
+	}
+}
+
+// under reports whether a node is top or somewhere below it.
+func (t *tree) under(n, top *node) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.below(n, top)
+}
+
+func (t *tree) below(n, top *node) bool {
+	for n != top {
+		if n.rec.Parent == 0 {
+			return false
+		}
+		n = t.nodes[n.rec.Parent]
+	}
+	return true
+}
