@@ -2,6 +2,7 @@ package fuse_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/node/fuse"
 )
 
 // client prepares this binary to run one of the roles of runClient, as a process whose system calls cannot hold up the test.
@@ -32,6 +35,10 @@ func runClient(role string, args []string) error {
 		return preadMany(args[0], args[1], args[2])
 	case "stat":
 		return statMany(args[0], args[1])
+	case "abort":
+		return abort(args[0])
+	case "serve":
+		return serveAndHang()
 	case "map":
 		return mapAndChange(args[0])
 	}
@@ -42,13 +49,13 @@ func runClient(role string, args []string) error {
 func readAll(path string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY, 0)
 	if err != nil {
-		return errors.New(unix.ErrnoName(err.(unix.Errno)))
+		return errnoName(err)
 	}
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := unix.Read(fd, buf)
 		if err != nil {
-			return errors.New(unix.ErrnoName(err.(unix.Errno)))
+			return errnoName(err)
 		}
 		if n == 0 {
 			return nil
@@ -57,6 +64,36 @@ func readAll(path string) error {
 			return err
 		}
 	}
+}
+
+func errnoName(err error) error {
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return err
+	}
+	return errors.New(unix.ErrnoName(errno))
+}
+
+// serveAndHang serves the device inherited as descriptor 3 with the state in 4, answers no READ, tells of each on the standard
+// output, and goes on until it is killed.
+func serveAndHang() error {
+	mem, err := unix.Mmap(4, 0, fuse.InitRecordSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	fs := &memFS{slots: new(slotPool), open: fuse.OpenDirectIO}
+	fs.add("data", nil).size = 64 << 10
+	fs.setTake(func(r *fuse.Request) bool {
+		if r.Opcode() == fuse.OpRead {
+			fmt.Println(r.Unique())
+		}
+		return r.Opcode() == fuse.OpRead
+	})
+	conn, err := fuse.Serve(context.Background(), os.NewFile(3, "fuse"), fuse.Config{Handler: fs, Buffers: fs.slots, State: mem})
+	if err != nil {
+		return err
+	}
+	return conn.Wait()
 }
 
 // mapAndChange maps a file, checks that it is all 'a', and makes it all 'b' through the mapping.
@@ -80,6 +117,21 @@ func mapAndChange(path string) error {
 		mem[i] = 'b'
 	}
 	return unix.Msync(mem, unix.MS_SYNC)
+}
+
+// abort aborts a connection through fusectl, which it mounts first. One that does not exist is no error.
+func abort(id string) error {
+	n, err := strconv.ParseUint(id, 10, 32)
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount("fusectl", "/sys/fs/fuse/connections", "fusectl", 0, ""); err != nil {
+		return fmt.Errorf("mount fusectl: %w", err)
+	}
+	if err := fuse.Abort(uint32(n)); err != nil {
+		return err
+	}
+	return fuse.Abort(1 << 19)
 }
 
 // preadMany reads size bytes count times by direct I/O.

@@ -80,8 +80,8 @@ func (cfg Config) withDefaults() (Config, error) {
 		what = fmt.Sprintf("MaxWrite %d", cfg.MaxWrite)
 	case cfg.Readers < 0 || cfg.Readers > maxReaders:
 		what = fmt.Sprintf("%d Readers", cfg.Readers)
-	case cfg.Flags&unsupportedFlags != 0:
-		what = fmt.Sprintf("unsupported Flags %#x", uint64(cfg.Flags&unsupportedFlags))
+	case cfg.Flags&^supportedFlags != 0:
+		what = fmt.Sprintf("unsupported Flags %#x", uint64(cfg.Flags&^supportedFlags))
 	default:
 		return cfg, nil
 	}
@@ -116,7 +116,8 @@ type Conn struct {
 // [Conn.Close]. ctx bounds the negotiation alone; its logger and values reach the requests' contexts. dev stays the caller's
 // and may be closed: Conn has a duplicate.
 //
-// Errors wrap [ErrProtocol], ctx's error, or the errno of the device: ENODEV and ENOTCONN mean that the mount is gone.
+// Errors wrap [ErrProtocol], ctx's error, [ErrEnded] when the mount is gone, or an errno: EPERM when dev is not mounted,
+// EINVAL for a wrong cfg.
 func Serve(ctx context.Context, dev *os.File, cfg Config) (*Conn, error) {
 	record, err := initRecordIn(cfg.State)
 	if err != nil {
@@ -197,8 +198,8 @@ func (c *Conn) awaitInit(ctx context.Context) error {
 func (c *Conn) Init() InitRecord { return *c.init }
 
 // Wait waits until nothing is read from the connection any more and returns nil after an unmount or [Conn.Close],
-// [ErrAborted] after an abort, or what else ended it. Requests under way are told to give up when the connection ends; Close
-// waits for them.
+// [ErrAborted] after an abort, or what else ended it. Requests under way are told to give up when the connection ends; Close,
+// which is due then too, waits for them.
 func (c *Conn) Wait() error {
 	<-c.served
 	return c.serveErr

@@ -14,7 +14,11 @@ import (
 // ErrNotMounted says that a directory is not the root of a FUSE mount.
 var ErrNotMounted = errors.New("fuse: not a FUSE mount")
 
-const connectionsDir = "/sys/fs/fuse/connections"
+const (
+	connectionsDir = "/sys/fs/fuse/connections"
+	// fusectlMagic is what statfs(2) reports there when fusectl is mounted (FUSE_CTL_SUPER_MAGIC, fs/fuse/control.c).
+	fusectlMagic = 0x65735543
+)
 
 // ConnectionID returns the number of the connection mounted on dir: the minor number of its device, by which fusectl and the
 // bdi know it. It reads the mount table and never touches the mount, so a dead server cannot block it. dir must be spelt as
@@ -41,14 +45,14 @@ func ConnectionID(dir string) (uint32, error) {
 // nobody, which needs CAP_SYS_ADMIN and Linux 5.2.
 func Abort(id uint32) error {
 	name := strconv.FormatUint(uint64(id), 10) + "/abort"
-	err := os.WriteFile(connectionsDir+"/"+name, []byte("1"), 0)
-	if errors.Is(err, os.ErrNotExist) {
+	var fs unix.Statfs_t
+	err := unix.Statfs(connectionsDir, &fs)
+	if err == nil && fs.Type == fusectlMagic {
+		err = os.WriteFile(connectionsDir+"/"+name, []byte("1"), 0)
+	} else {
 		err = abortPrivately(name)
 	}
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("abort FUSE connection %d: %w", id, err)
 	}
 	return nil

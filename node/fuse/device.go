@@ -13,8 +13,7 @@ const devicePath = "/dev/fuse"
 // a [Conn] that serves it.
 //
 // The file is opened blocking and so stays out of the runtime's poller: polled before it is mounted, the device reports an
-// error once and is never heard of again (fuse_dev_poll). [Serve] makes it non-blocking once it is mounted. After that the
-// file's Fd method is harmless, while on a file made by os.NewFile from a received descriptor it would make it blocking again.
+// error once and is never heard of again (fuse_dev_poll). [Serve] makes it non-blocking once it is mounted.
 func OpenDevice() (*os.File, error) {
 	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -42,7 +42,7 @@ func TestDirentBuilder(t *testing.T) {
 			var want []Dirent
 			for n := 1; ; n++ {
 				d := Dirent{Ino: uint64(n), Off: uint64(n + 100), Type: unix.DT_REG, Name: strings.Repeat("n", n%255+1)}
-				ok := false
+				var ok bool
 				if plus {
 					lead = entrySize
 					e := b.AddPlus(d)

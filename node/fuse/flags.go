@@ -42,11 +42,11 @@ const DefaultFlags = AsyncRead | PosixLocks | FlockLocks | AtomicOTrunc | DoRead
 // protocolFlags are asked for always: the package depends on them, or they only say what it understands.
 const protocolFlags = BigWrites | MaxPages | AbortError | InitExt | HasResend
 
-// unsupportedFlags change the layout or the order of requests in ways that this package does not implement.
-const unsupportedFlags = ^(AsyncRead | PosixLocks | AtomicOTrunc | ExportSupport | BigWrites | DontMask | FlockLocks |
+// supportedFlags may be asked for. The others change requests in ways that this package does not implement.
+const supportedFlags = AsyncRead | PosixLocks | AtomicOTrunc | ExportSupport | BigWrites | DontMask | FlockLocks |
 	AutoInvalData | DoReaddirplus | ReaddirplusAuto | AsyncDIO | WritebackCache | NoOpenSupport | ParallelDirops |
 	HandleKillpriv | PosixACL | AbortError | MaxPages | CacheSymlinks | NoOpendirSupport | ExplicitInvalData |
-	HandleKillprivV2 | InitExt | HasExpireOnly | DirectIOAllowMmap | HasResend)
+	HandleKillprivV2 | InitExt | HasExpireOnly | DirectIOAllowMmap | HasResend
 
 // OpenFlags are what OPEN, OPENDIR and CREATE answer (FOPEN_* of fuse.h).
 type OpenFlags uint32

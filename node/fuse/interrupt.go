@@ -27,7 +27,7 @@ func (r *Request) Context() context.Context {
 
 // OnInterrupt has f called once, on another goroutine, when the caller is interrupted or the connection ends. It reports
 // whether f was accepted: false means that this has happened already, and f will not be called. The request still wants its
-// answer, which f may give. f must not block.
+// answer, which f may give. f must not block. The request may be answered by others while f runs: see Disarm.
 func (r *Request) OnInterrupt(f func()) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

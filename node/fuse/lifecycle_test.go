@@ -1,13 +1,17 @@
 package fuse_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -118,6 +122,19 @@ func TestAbortWakesEverything(t *testing.T) {
 	}
 }
 
+// TestAbortThroughMountedFusectl has fusectl mounted where hosts have it, in a mount name space of the client's own.
+func TestAbortThroughMountedFusectl(t *testing.T) {
+	m := mount(t, newMemFS(t), fuse.Config{})
+	cmd := client(t, "abort", strconv.FormatUint(uint64(m.id), 10))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := m.conn.Wait(); !errors.Is(err, fuse.ErrAborted) {
+		t.Errorf("Wait returned %v", err)
+	}
+}
+
 func TestUnmountEndsWait(t *testing.T) {
 	fs := newMemFS(t)
 	m := mount(t, fs, fuse.Config{Readers: 3})
@@ -225,6 +242,53 @@ func TestResumeAnswersRequestsInFlight(t *testing.T) {
 	}
 	if a, b := first.Init(), second.Init(); a.Out != b.Out || b.Out.MaxWrite != 256<<10 || b.Flags()&fuse.HasResend == 0 {
 		t.Errorf("negotiated %+v, resumed with %+v", a.Out, b.Out)
+	}
+}
+
+func TestSuccessorOfAKilledServer(t *testing.T) {
+	fs := newMemFS(t)
+	want := pattern(t, 64<<10)
+	fs.add("data", want)
+	m := mountOnly(t)
+	memfd, err := unix.MemfdCreate("state", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := os.NewFile(uintptr(memfd), "state")
+	defer state.Close()
+	if err := state.Truncate(int64(fuse.InitRecordSize)); err != nil {
+		t.Fatal(err)
+	}
+	server := client(t, "serve")
+	server.ExtraFiles = []*os.File{m.dev, state}
+	held, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	reader, stdout, stderr := m.start(t, "data")
+	if _, err := bufio.NewReader(held).ReadString('\n'); err != nil {
+		t.Fatalf("the server got no READ: %v", err)
+	}
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait()
+
+	mem, err := unix.Mmap(memfd, 0, fuse.InitRecordSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Munmap(mem) })
+	conn := m.serve(t, fs, fuse.Config{State: mem})
+	if init := conn.Init(); init.Offered()&fuse.HasResend == 0 {
+		_ = fuse.Abort(m.id)
+		t.Skip("the kernel cannot send requests again: that came with Linux 6.9")
+	}
+	if err := reader.Wait(); err != nil || !bytes.Equal(stdout.Bytes(), want) {
+		t.Errorf("the client ended with %v (%s) and %d bytes", err, stderr, stdout.Len())
 	}
 }
 
