@@ -93,6 +93,7 @@ func gitTree(t *testing.T, dir string) {
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
 git init --quiet
+git config gc.auto 0
 git add .
 git commit --quiet --message=one
 git status --porcelain
