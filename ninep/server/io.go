@@ -75,10 +75,10 @@ func (c *conn) write(r *request) error {
 // setuid bit standing, and would go past a quota and into the blocks reserved for root.
 func (f *file) pwrite(data []byte, offset int64) (int, error) {
 	user := f.attach.user
-	if err := user.enter(); err != nil {
+	if err := user.enterIO(); err != nil {
 		return 0, err
 	}
-	defer user.leave()
+	defer user.leaveIO()
 	return unix.Pwrite(f.fd, data, offset)
 }
 
