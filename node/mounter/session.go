@@ -1,0 +1,158 @@
+package mounter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/ninefs"
+	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/dial"
+)
+
+// The payload memory of a session: a slot holds the largest FUSE request, and
+// the limit is what the volumes of a session have in flight together.
+const (
+	slotSize   = 1 << 20
+	arenaLimit = 64 << 20
+)
+
+// sessionKey tells sessions apart: the server, and those options of a volume
+// that a session can have only once.
+type sessionKey struct {
+	server           string // URL without the aname
+	reconnectTimeout time.Duration
+}
+
+// session is a connection to a server, shared by volumes.
+type session struct {
+	*ninep.Session
+	key   sessionKey
+	arena *transport.Arena
+	locks *ninefs.LockTable
+
+	refs  int           // guarded by sessions.mu
+	ready chan struct{} // closed when the session is open, or err is set
+	err   error
+}
+
+// sessions are those that are open. The zero value is ready.
+type sessions struct {
+	mu   sync.Mutex
+	open map[sessionKey]*session
+}
+
+// get returns the session for a volume on the server of url, opened if it is
+// the first. put gives it back.
+func (s *sessions) get(ctx context.Context, url dial.URL, spec Spec) (*session, error) {
+	url.Aname = ""
+	key := sessionKey{server: url.String(), reconnectTimeout: spec.Context.Parameters.ReconnectTimeout}
+	for {
+		got, first := s.claim(key)
+		if first {
+			got.err = got.connect(ctx, url)
+			close(got.ready)
+		}
+		err := got.wait(ctx)
+		if err == nil {
+			return got, nil
+		}
+		s.put(got)
+		// Another caller's impatience says nothing about the server.
+		if first || ctx.Err() != nil || !gaveUp(err) {
+			return nil, fmt.Errorf("server %s: %w", key.server, err)
+		}
+	}
+}
+
+// wait waits until somebody has opened the session, or failed to.
+func (s *session) wait(ctx context.Context) error {
+	select {
+	case <-s.ready:
+		return s.err
+	default:
+	}
+	select {
+	case <-s.ready:
+		return s.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func gaveUp(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// claim adds a reference to the session of that key; first tells the caller to
+// connect it.
+func (s *sessions) claim(key sessionKey) (got *session, first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got, known := s.open[key]
+	if !known {
+		got = &session{key: key, ready: make(chan struct{})}
+		if s.open == nil {
+			s.open = make(map[sessionKey]*session)
+		}
+		s.open[key] = got
+	}
+	got.refs++
+	return got, !known
+}
+
+// put gives a reference back and closes the session with the last one. A
+// session that failed to open is forgotten at once.
+func (s *sessions) put(got *session) {
+	s.mu.Lock()
+	got.refs--
+	last := got.refs == 0
+	if (last || got.failed()) && s.open[got.key] == got {
+		delete(s.open, got.key)
+	}
+	s.mu.Unlock()
+	if last && got.Session != nil {
+		_ = got.Session.Close() // the server is told nothing that it does not learn from the connection's end
+		_ = got.arena.Close()
+	}
+}
+
+// failed reports whether the session could not be opened.
+func (s *session) failed() bool {
+	select {
+	case <-s.ready:
+		return s.err != nil
+	default:
+		return false
+	}
+}
+
+// connect opens the session.
+func (s *session) connect(ctx context.Context, url dial.URL) error {
+	arena, err := transport.NewArena(transport.ArenaOptions{SlotSize: slotSize, Limit: arenaLimit})
+	if err != nil {
+		return err
+	}
+	opened, err := ninep.Open(ctx, ninep.Config{
+		Dial:             func(ctx context.Context) (transport.Conn, error) { return dial.Dial(ctx, url, dial.Options{}) },
+		ReconnectTimeout: s.key.reconnectTimeout,
+	})
+	if err != nil {
+		return errors.Join(err, arena.Close())
+	}
+	s.Session, s.arena, s.locks = opened, arena, ninefs.NewLockTable()
+	return nil
+}
+
+// attach binds a fid to the root of the volume's tree, as that user.
+func (s *session) attach(ctx context.Context, aname string, spec Spec, uid uint32) (*ninep.Fid, error) {
+	p := spec.Context.Parameters
+	fid, err := s.Attach(ctx, ninep.AttachOptions{UID: uid, Aname: aname, MaxPayload: int(p.Msize), MaxInFlight: p.MaxInFlight})
+	if err != nil {
+		return nil, fmt.Errorf("attach %s on %s as user %d: %w", aname, s.key.server, uid, err)
+	}
+	return fid, nil
+}

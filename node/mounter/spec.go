@@ -1,0 +1,92 @@
+package mounter
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/driver/subdir"
+	"github.com/csi-9p/csi-9p/driver/volume"
+	"github.com/csi-9p/csi-9p/transport/dial"
+)
+
+// ErrSpec is wrapped by the errors of a Spec that cannot be meant.
+var ErrSpec = errors.New("volume specification")
+
+// Spec is everything that a mount needs to be known of a volume.
+type Spec struct {
+	VolumeID string `json:"volumeID"`
+	// Server is the URL of the tree to attach, aname included: what
+	// Context's share or server stands for on this node.
+	Server   string         `json:"server"`
+	ReadOnly bool           `json:"readOnly,omitempty"`
+	Context  volume.Context `json:"context"`
+}
+
+// Same reports whether both ask for the same mount. The capacity is left out:
+// it changes under a mounted volume; and so is the server of a share that is
+// known by its name.
+func (s Spec) Same(o Spec) bool {
+	return s.Context.Parameters == o.Context.Parameters &&
+		(s.Server == o.Server || s.Context.Parameters.Share != "") &&
+		s.VolumeID == o.VolumeID && s.ReadOnly == o.ReadOnly &&
+		s.Context.QIDPath == o.Context.QIDPath &&
+		subdir.Join(s.Context.Directory) == subdir.Join(o.Context.Directory)
+}
+
+// check reports what is wrong with a Spec that came from outside.
+func (s Spec) check() (dial.URL, error) {
+	if s.VolumeID == "" || len(s.VolumeID) > volume.MaxID {
+		return dial.URL{}, fmt.Errorf("%w: the volume id must have 1 to %d bytes", ErrSpec, volume.MaxID)
+	}
+	if len(s.Context.Directory) > 0 {
+		if err := subdir.Check(s.Context.Directory); err != nil {
+			return dial.URL{}, fmt.Errorf("%w: %w", ErrSpec, err)
+		}
+	}
+	if s.Context.CapacityBytes < 0 {
+		return dial.URL{}, fmt.Errorf("%w: the capacity is negative", ErrSpec)
+	}
+	url, err := params.ParseServer(s.Server)
+	if err != nil {
+		return dial.URL{}, fmt.Errorf("%w: %w", ErrSpec, err)
+	}
+	return url, nil
+}
+
+// State is how far a volume has come.
+type State string
+
+// The states of a volume.
+const (
+	Prepared State = "prepared" // can be served, is not yet
+	Serving  State = "serving"  // its FUSE connection works
+	Draining State = "draining" // released or replaced while something still holds its mount
+)
+
+// Status is what List tells of a volume.
+type Status struct {
+	Spec      Spec      `json:"spec"`
+	State     State     `json:"state"`
+	Connected bool      `json:"connected"` // the session has its server
+	Since     time.Time `json:"since"`     // of the connection or of its loss
+	Lost      string    `json:"lost,omitempty"`
+}
+
+// Usage is the size and use of a volume. Counts of a kind that is not known are
+// zero in all three.
+type Usage struct {
+	Bytes  Counts `json:"bytes"`
+	Inodes Counts `json:"inodes"`
+	// Scanned is when the use was last counted; zero where the figures are
+	// those of the whole share.
+	Scanned time.Time `json:"scanned,omitzero"`
+}
+
+// Counts are figures of one kind.
+type Counts struct {
+	Total     int64 `json:"total"`
+	Available int64 `json:"available"`
+	Used      int64 `json:"used"`
+}

@@ -1,0 +1,213 @@
+package mounter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// prepareLinger is how long a prepared volume waits for Serve.
+const prepareLinger = time.Minute
+
+// Volumes are the volumes of a node. The zero value is ready; it is safe for
+// concurrent use. Calls on one volume come one after the other.
+type Volumes struct {
+	sessions sessions
+	turns    turns
+
+	mu       sync.Mutex
+	current  map[string]*Volume // by volume id
+	draining map[*Volume]struct{}
+	watchers sync.WaitGroup // one for each volume that is served
+}
+
+// Prepare makes sure that the volume can be served. One that is served already
+// goes on for whoever still holds its mount, and is replaced.
+func (vs *Volumes) Prepare(ctx context.Context, spec Spec) error {
+	done, err := vs.turns.take(ctx, spec.VolumeID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	v, err := prepare(ctx, &vs.sessions, spec)
+	if err != nil {
+		return err
+	}
+	v.linger = time.AfterFunc(prepareLinger, func() { vs.expire(v) })
+	vs.mu.Lock()
+	old := vs.current[spec.VolumeID]
+	if vs.current == nil {
+		vs.current, vs.draining = make(map[string]*Volume), make(map[*Volume]struct{})
+	}
+	vs.current[spec.VolumeID] = v
+	if old != nil && old.State() == Serving {
+		vs.draining[old] = struct{}{}
+		old = nil
+	}
+	vs.mu.Unlock()
+	if old != nil {
+		old.Discard()
+	}
+	return nil
+}
+
+// expire drops a volume that nobody came to serve.
+func (vs *Volumes) expire(v *Volume) {
+	done, err := vs.turns.take(context.Background(), v.spec.VolumeID)
+	if err != nil {
+		return
+	}
+	defer done()
+	if v.State() == Prepared && vs.forget(v) {
+		v.Discard()
+	}
+}
+
+// Serve runs the FUSE connection of dev for a prepared volume. It returns when
+// the mount is usable. dev stays the caller's.
+func (vs *Volumes) Serve(ctx context.Context, id string, dev *os.File) error {
+	done, err := vs.turns.take(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	v, err := vs.get(id)
+	if err != nil {
+		return err
+	}
+	if err := v.Serve(ctx, dev); err != nil {
+		return err
+	}
+	vs.watchers.Go(func() {
+		<-v.Done()
+		vs.forget(v)
+	})
+	return nil
+}
+
+// Release waits until the volume's connection has ended, or ctx. Then the error
+// is ErrInUse, and the volume is served on until its mount's last user lets go;
+// its id is free for another Prepare. An unknown volume is no error.
+func (vs *Volumes) Release(ctx context.Context, id string) error {
+	done, err := vs.turns.take(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	v, err := vs.get(id)
+	if errors.Is(err, ErrUnknownVolume) {
+		return nil
+	}
+	if v.State() == Prepared {
+		vs.forget(v)
+		v.Discard()
+		return nil
+	}
+	select {
+	case <-v.Ended():
+		vs.forget(v)
+		return nil
+	case <-ctx.Done():
+	}
+	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	delete(vs.current, id)
+	vs.draining[v] = struct{}{}
+	return fmt.Errorf("volume %s: %w", id, ErrInUse)
+}
+
+// Stats returns the size and use of a volume. It asks the server.
+func (vs *Volumes) Stats(ctx context.Context, id string) (Usage, error) {
+	v, err := vs.get(id)
+	if err != nil {
+		return Usage{}, err
+	}
+	return v.Stats(ctx)
+}
+
+// Resize sets the size in bytes that a volume reports.
+func (vs *Volumes) Resize(id string, bytes int64) error {
+	v, err := vs.get(id)
+	if err != nil {
+		return err
+	}
+	if bytes < 0 {
+		return fmt.Errorf("%w: the capacity is negative", ErrSpec)
+	}
+	v.capacity.Store(bytes)
+	return nil
+}
+
+// Close ends all volumes: their connections, whoever uses them, and their
+// sessions. Requests under way have until ctx ends. Nothing may be prepared
+// meanwhile or after.
+func (vs *Volumes) Close(ctx context.Context) error {
+	vs.mu.Lock()
+	var all []*Volume
+	for _, v := range vs.current {
+		all = append(all, v)
+	}
+	for v := range vs.draining {
+		all = append(all, v)
+	}
+	vs.mu.Unlock()
+	errs := make([]error, len(all))
+	var closing sync.WaitGroup
+	for i, v := range all {
+		closing.Go(func() { errs[i] = v.Close(ctx) })
+	}
+	closing.Wait()
+	vs.watchers.Wait()
+	return errors.Join(errs...)
+}
+
+// list returns the state of all volumes, or of the one with that id.
+func (vs *Volumes) list(id string) ([]Status, error) {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	if id != "" {
+		v, ok := vs.current[id]
+		if !ok {
+			return nil, fmt.Errorf("%w %s", ErrUnknownVolume, id)
+		}
+		return []Status{v.Status()}, nil
+	}
+	var all []Status
+	for _, v := range vs.current {
+		all = append(all, v.Status())
+	}
+	for v := range vs.draining {
+		status := v.Status()
+		status.State = Draining
+		all = append(all, status)
+	}
+	return all, nil
+}
+
+func (vs *Volumes) get(id string) (*Volume, error) {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	if v, ok := vs.current[id]; ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("%w %s", ErrUnknownVolume, id)
+}
+
+// forget takes the volume out of the table; false if it was not in.
+func (vs *Volumes) forget(v *Volume) bool {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	_, known := vs.draining[v]
+	delete(vs.draining, v)
+	if vs.current[v.spec.VolumeID] == v {
+		delete(vs.current, v.spec.VolumeID)
+		known = true
+	}
+	return known
+}

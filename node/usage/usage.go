@@ -1,0 +1,120 @@
+// Package usage counts what a directory tree on a 9P server takes, in the
+// background and within a budget, for servers that know no quota of a
+// directory. A count is as old as its time says and may have missed what moved
+// meanwhile; it is for df and for metrics, not for refusing a write.
+package usage
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"k8s.io/klog/v2"
+)
+
+// Count is what a tree takes.
+type Count struct {
+	Bytes  int64     // allocated: st_blocks * 512
+	Inodes int64     // files of every kind, the tree's root included
+	Time   time.Time // when the count was complete
+}
+
+// Options shape a Scanner. Zero fields take the defaults.
+type Options struct {
+	// Interval is the time between the starts of two scans; a scan that takes
+	// longer than a tenth of it makes the next one come later, in proportion.
+	Interval time.Duration // default 5 minutes
+	// Budget is the share of the time in which a scan has a message under way;
+	// the rest it sleeps. It never has more than one or two.
+	Budget float64 // default 0.2
+}
+
+// Scanner counts a tree again and again.
+type Scanner struct {
+	options Options
+	root    *ninep.Fid
+	last    atomic.Pointer[Count]
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+// Start starts counting the tree at root, at once. root stays the caller's and
+// must live until Stop has returned. ctx carries the logger; its end stops the
+// scanner as well.
+func Start(ctx context.Context, root *ninep.Fid, o Options) *Scanner {
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Minute
+	}
+	if o.Budget <= 0 || o.Budget > 1 {
+		o.Budget = 0.2
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Scanner{options: o, root: root, cancel: cancel, done: make(chan struct{})}
+	go s.run(ctx)
+	return s
+}
+
+// Last returns the latest complete count. Before the first there is none.
+func (s *Scanner) Last() (Count, bool) {
+	if count := s.last.Load(); count != nil {
+		return *count, true
+	}
+	return Count{}, false
+}
+
+// Stop ends the scanner and waits for that; it waits for no server.
+func (s *Scanner) Stop() {
+	s.cancel()
+	<-s.done
+}
+
+// run scans until ctx ends. A scan that fails leaves the last count as it is.
+func (s *Scanner) run(ctx context.Context) {
+	defer close(s.done)
+	logger := klog.FromContext(ctx)
+	for ctx.Err() == nil {
+		start := time.Now()
+		count, err := scan(ctx, s.root, &pacer{budget: s.options.Budget})
+		took := time.Since(start)
+		if err == nil {
+			s.last.Store(&count)
+			logger.V(4).Info("Counted the volume's use", "bytes", count.Bytes, "inodes", count.Inodes, "duration", took.String())
+		} else if ctx.Err() == nil {
+			logger.V(2).Info("Could not count the volume's use", "reason", err.Error())
+		}
+		sleep(ctx, max(s.options.Interval, 10*took)-took)
+	}
+}
+
+// pacer keeps work within a budget of time.
+type pacer struct {
+	budget float64
+	since  time.Time // when the work since the last rest began
+	steps  int
+}
+
+// stepsPerRest keeps the timer's cost and granularity out of the measure.
+const stepsPerRest = 32
+
+// step rests as long as the work since the last rest asks for, every so often.
+func (p *pacer) step(ctx context.Context) error {
+	if p.since.IsZero() {
+		p.since = time.Now()
+	}
+	if p.steps++; p.steps%stepsPerRest == 0 {
+		worked := time.Since(p.since)
+		sleep(ctx, time.Duration(float64(worked)*(1-p.budget)/p.budget))
+		p.since = time.Now()
+	}
+	return ctx.Err()
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
