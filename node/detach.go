@@ -1,0 +1,120 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/csi-9p/csi-9p/node/fuse"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
+	mount "k8s.io/mount-utils"
+)
+
+// Unmounting is lazy (MNT_DETACH) and takes a mount out of the tree at once.
+// Only the last mount of a file system takes longer: before umount2(2) returns,
+// the kernel writes back the pages that were dirtied through mmap. A server
+// that lives takes them; one that is lost would let the call wait, uninterruptibly,
+// and so the FUSE connection is aborted after lostGrace, which fails them.
+// umount2 therefore runs on a goroutine of its own, which the call that started
+// it waits for, and which the abort ends at the latest.
+const (
+	// lostGrace is how long a server may be gone before it counts as lost.
+	lostGrace = 1500 * time.Millisecond
+	// askTimeout bounds the question to the mounter whether it is.
+	askTimeout = 500 * time.Millisecond
+	// flushLimit bounds a call that waits for a live server to take the pages,
+	// where its own deadline does not. The flush goes on without it.
+	flushLimit = 30 * time.Second
+)
+
+// unmount is an umount2 under way.
+type unmount struct {
+	connection uint32 // FUSE's number of it
+	done       chan struct{}
+	err        error // set before done is closed
+}
+
+// unmounts are those under way, by path. The zero value is ready.
+type unmounts struct {
+	mu   sync.Mutex
+	busy map[string]*unmount
+}
+
+// start unmounts what lies at path, or joins who does. It returns nil if
+// nothing is mounted there.
+func (us *unmounts) start(binds mount.Interface, path string) (*unmount, error) {
+	us.mu.Lock()
+	defer us.mu.Unlock()
+	if u := us.busy[path]; u != nil {
+		return u, nil
+	}
+	top, mounted, err := mountAt(path)
+	if err != nil || !mounted {
+		return nil, err
+	}
+	u := &unmount{connection: uint32(top.Minor), done: make(chan struct{})}
+	if us.busy == nil {
+		us.busy = make(map[string]*unmount)
+	}
+	us.busy[path] = u
+	go func() {
+		defer close(u.done)
+		u.err = binds.Unmount(path)
+		us.mu.Lock()
+		delete(us.busy, path)
+		us.mu.Unlock()
+	}()
+	return u, nil
+}
+
+// detach unmounts whatever of the volume is mounted at path.
+func (s *Service) detach(ctx context.Context, path, volumeID string) error {
+	u, err := s.unmounts.start(s.binds, path)
+	if err != nil || u == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
+	tick := time.NewTicker(lostGrace / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-u.done:
+			return local(u.err)
+		case <-tick.C:
+			if s.lost(ctx, volumeID) {
+				s.abort(ctx, u.connection, volumeID)
+			}
+		case <-ctx.Done():
+			return status.Error(codes.DeadlineExceeded,
+				fmt.Sprintf("volume %s is unmounted from %s and still writes its last pages to the server; try again", volumeID, path))
+		}
+	}
+}
+
+// lost tells whether the volume's server, or the mounter itself, is gone.
+func (s *Service) lost(ctx context.Context, volumeID string) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	status, err := s.options.Mounter.Status(ctx, volumeID)
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	return err != nil || !status.Connected && time.Since(status.Since) > lostGrace
+}
+
+// abort ends the volume's connection: whoever waits for the server gets an
+// error. The number is the connection's as long as its file system lives; the
+// caller knows that it does.
+func (s *Service) abort(ctx context.Context, connection uint32, volumeID string) {
+	logger := klog.FromContext(ctx)
+	if err := fuse.Abort(connection); err != nil {
+		logger.Error(err, "Cannot abort the connection of a volume whose server is lost", "volume", volumeID)
+		return
+	}
+	logger.Info("Aborted the connection of a volume whose server is lost", "volume", volumeID)
+}

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/node/mounter"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// mounterCodes are the gRPC codes of the mounter's own errors; driver.Code
+// knows those of servers and parameters.
+var mounterCodes = []struct {
+	cause error
+	code  codes.Code
+}{
+	{mounter.ErrUnreachable, codes.Unavailable},
+	{mounter.ErrUnknownVolume, codes.Unavailable}, // its mount is there and nobody serves it
+	{mounter.ErrSpec, codes.InvalidArgument},
+	{mounter.ErrProtocol, codes.FailedPrecondition},
+	{mounter.ErrOtherDirectory, codes.FailedPrecondition},
+}
+
+// failed gives an error of the mounter, or of what it asked, its code.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, row := range mounterCodes {
+		if errors.Is(err, row.cause) {
+			return status.Error(row.code, err.Error())
+		}
+	}
+	return status.Error(driver.Code(err), err.Error())
+}
+
+// local gives an error of this node's kernel its code: its errno says nothing
+// about the volume, so the table of servers' errnos is not asked.
+func local(err error) error {
+	if err == nil {
+		return nil
+	}
+	return status.Error(codes.Internal, err.Error())
+}
+
+func invalid(format string, args ...any) error {
+	return status.Error(codes.InvalidArgument, fmt.Sprintf(format, args...))
+}
+
+func precondition(format string, args ...any) error {
+	return status.Error(codes.FailedPrecondition, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/csi-9p/csi-9p/node/mountpoint"
+	mount "k8s.io/mount-utils"
+)
+
+// How our mounts look in the mount table: the source names the volume, so that
+// a restarted service knows what it finds.
+const (
+	subtype      = "csi-9p"
+	fsType       = "fuse." + subtype
+	sourcePrefix = "csi-9p:"
+)
+
+func sourceOf(volumeID string) string { return sourcePrefix + url.PathEscape(volumeID) }
+
+// volumeOf returns the id of the volume that a mount is of; false for a mount
+// that is not ours.
+func volumeOf(m mount.MountInfo) (id string, ours bool) {
+	escaped, ours := strings.CutPrefix(m.Source, sourcePrefix)
+	if !ours || m.FsType != fsType {
+		return "", false
+	}
+	id, err := url.PathUnescape(escaped)
+	return id, err == nil
+}
+
+// mountAt returns the topmost mount at path.
+func mountAt(path string) (m mount.MountInfo, mounted bool, err error) {
+	at, err := mountpoint.At(path)
+	if err != nil || len(at) == 0 {
+		return mount.MountInfo{}, false, local(err)
+	}
+	return at[len(at)-1], true, nil
+}
+
+// othersOf returns where else, but at those paths, the whole tree of m is
+// mounted. What shows only a part of it, such as a container's subPath, is not
+// counted.
+func othersOf(m mount.MountInfo, but ...string) ([]string, error) {
+	table, err := mountpoint.Table()
+	if err != nil {
+		return nil, local(err)
+	}
+	var others []string
+	for _, other := range table {
+		if mountpoint.SameFilesystem(m, other) && other.Root == "/" && !slices.Contains(but, other.MountPoint) {
+			others = append(others, other.MountPoint)
+		}
+	}
+	return others, nil
+}
+
+func readOnly(m mount.MountInfo) bool { return slices.Contains(m.MountOptions, "ro") }
+
+// checkPath checks a path that the CO gave and returns it as the mount table
+// has it. Symbolic links are followed in its parents alone: to look at its last
+// component is to ask the file system that is mounted there.
+func checkPath(field, path string) (string, error) {
+	switch {
+	case path == "":
+		return "", invalid("%s is missing", field)
+	case !filepath.IsAbs(path), strings.ContainsRune(path, 0), len(path) > maxPath:
+		return "", invalid("%s %.80q must be an absolute path of at most %d bytes", field, path, maxPath)
+	}
+	path = filepath.Clean(path)
+	parent, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return path, nil // without its parent nothing is mounted there
+	}
+	return filepath.Join(parent, filepath.Base(path)), nil
+}
+
+// maxPath is PATH_MAX without its NUL, in bytes.
+const maxPath = 4095

@@ -1,0 +1,187 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/mounter"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
+	mount "k8s.io/mount-utils"
+)
+
+const readOnlyFlag = unix.MS_RDONLY
+
+const (
+	// prepareTimeout bounds the way to the server, so that the answer can say
+	// what is wrong with it before the CO's patience ends.
+	prepareTimeout = 20 * time.Second
+	// undoTimeout bounds letting go of what a failed call had prepared.
+	undoTimeout = 3 * time.Second
+)
+
+// NodeStageVolume implements csi.NodeServer. It mounts the volume at the
+// staging path, with the mounter serving the mount:
+//
+//  1. the mounter attaches and walks to the directory: what is wrong with the
+//     server or the directory is found before anything is mounted;
+//  2. /dev/fuse is opened and mounted;
+//  3. the mounter takes the descriptor and answers once the mount is usable.
+//
+// A call that died between two steps leaves a mount that the mounter does not
+// serve, or serves as asked; the next call replaces the one and finds the other.
+func (s *Service) NodeStageVolume(ctx context.Context, req *csi.NodeStageVolumeRequest) (*csi.NodeStageVolumeResponse, error) {
+	if err := checkVolumeID(req.GetVolumeId()); err != nil {
+		return nil, err
+	}
+	path, err := checkPath("staging_target_path", req.GetStagingTargetPath())
+	if err != nil {
+		return nil, err
+	}
+	want, err := s.stagingOf(req.GetVolumeId(), path, req.GetVolumeCapability(), req.GetVolumeContext())
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := s.locks.TryLock(req.GetVolumeId())
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := s.stage(ctx, want); err != nil {
+		return nil, err
+	}
+	return &csi.NodeStageVolumeResponse{}, nil
+}
+
+// stage mounts the volume unless it is mounted as wanted. The volume is locked.
+func (s *Service) stage(ctx context.Context, want staging) error {
+	m, mounted, err := mountAt(want.path)
+	if err != nil {
+		return err
+	}
+	if !mounted {
+		return s.mount(ctx, want)
+	}
+	got, served, err := s.served(ctx, m, want)
+	switch {
+	case err != nil:
+		return err
+	case !served:
+		return s.remount(ctx, want)
+	case !got.Spec.Same(want.spec):
+		return status.Error(codes.AlreadyExists, fmt.Sprintf(
+			"volume %s is staged at %s with other parameters, mount options or access mode; unstage it first", want.spec.VolumeID, want.path))
+	}
+	return s.readAhead(want)
+}
+
+// served tells whether the mount at the staging path, which must be the
+// volume's, is served by the mounter, and as what.
+func (s *Service) served(ctx context.Context, m mount.MountInfo, want staging) (mounter.Status, bool, error) {
+	if id, ours := volumeOf(m); !ours || id != want.spec.VolumeID {
+		return mounter.Status{}, false, precondition("staging_target_path %s is taken by a mount of %s (%s); unmount it", want.path, m.Source, m.FsType)
+	}
+	got, err := s.options.Mounter.Status(ctx, want.spec.VolumeID)
+	if errors.Is(err, mounter.ErrUnknownVolume) {
+		return got, false, nil
+	}
+	return got, err == nil && got.State == mounter.Serving, failed(err)
+}
+
+// remount replaces a mount that nobody serves.
+func (s *Service) remount(ctx context.Context, want staging) error {
+	klog.FromContext(ctx).Info("Replacing a mount that nobody serves", "volume", want.spec.VolumeID, "path", want.path)
+	if err := s.detach(ctx, want.path, want.spec.VolumeID); err != nil {
+		return err
+	}
+	return s.mount(ctx, want)
+}
+
+// mount makes the mount. When it fails nothing is left.
+func (s *Service) mount(ctx context.Context, want staging) (err error) {
+	if err := checkDirectory("staging_target_path", want.path); err != nil {
+		return err
+	}
+	prepareCtx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	if err := s.options.Mounter.Prepare(prepareCtx, want.spec); err != nil {
+		return failed(err)
+	}
+	dev, err := fuse.OpenDevice()
+	if err != nil {
+		s.release(ctx, want.spec.VolumeID)
+		return precondition("%v; load the kernel module by 'modprobe fuse' and give the node service the device", err)
+	}
+	defer dev.Close()
+	if err = s.serve(ctx, dev, want); err == nil {
+		err = s.readAhead(want)
+	}
+	if err != nil {
+		s.undo(ctx, want)
+	}
+	return err
+}
+
+// serve mounts dev and has the mounter serve it.
+func (s *Service) serve(ctx context.Context, dev *os.File, want staging) error {
+	err := fuse.Mount(dev, want.path, fuse.MountOptions{
+		Source: sourceOf(want.spec.VolumeID), Subtype: subtype,
+		ReadOnly: want.spec.ReadOnly, Flags: want.flags,
+		AllowOther: true, DefaultPermissions: want.spec.Context.Parameters.Access == params.AccessSingle,
+	})
+	if err != nil {
+		return local(err)
+	}
+	return failed(s.options.Mounter.Serve(ctx, want.spec.VolumeID, dev))
+}
+
+// readAhead tells the kernel how far to read ahead on the volume.
+func (s *Service) readAhead(want staging) error {
+	m, mounted, err := mountAt(want.path)
+	if err != nil || !mounted {
+		return err
+	}
+	return local(fuse.SetReadAhead(uint32(m.Minor), int(want.spec.Context.Parameters.ReadAhead)))
+}
+
+// undo takes back what a failed call did. The caller's context may be over.
+func (s *Service) undo(ctx context.Context, want staging) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if err := s.detach(ctx, want.path, want.spec.VolumeID); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot unmount after a failed call", "volume", want.spec.VolumeID, "path", want.path)
+	}
+	s.release(ctx, want.spec.VolumeID)
+}
+
+// release drops a volume that is mounted nowhere from the mounter. A failure is
+// logged: what is not dropped now is replaced by the next call, or expires.
+func (s *Service) release(ctx context.Context, volumeID string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if err := s.options.Mounter.Release(ctx, volumeID); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot release the volume after a failed call", "volume", volumeID)
+	}
+}
+
+// checkDirectory checks that a path where nothing is mounted is a directory.
+func checkDirectory(field, path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return precondition("%s %s does not exist; the CO makes it", field, path)
+	case err != nil:
+		return local(err)
+	case !info.IsDir():
+		return invalid("%s %s is not a directory but %s", field, path, info.Mode().Type())
+	}
+	return nil
+}

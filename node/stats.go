@@ -1,0 +1,57 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/node/mounter"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// statsTimeout bounds the question to the server.
+const statsTimeout = 3 * time.Second
+
+// NodeGetVolumeStats implements csi.NodeServer. The figures come from the
+// mounter, which asks the server; the mount is not touched.
+func (s *Service) NodeGetVolumeStats(ctx context.Context, req *csi.NodeGetVolumeStatsRequest) (*csi.NodeGetVolumeStatsResponse, error) {
+	if err := s.checkMounted(req.GetVolumeId(), req.GetVolumePath()); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
+	defer cancel()
+	usage, err := s.options.Mounter.Stats(ctx, req.GetVolumeId())
+	if err != nil {
+		return nil, failed(err)
+	}
+	response := &csi.NodeGetVolumeStatsResponse{Usage: []*csi.VolumeUsage{counts(csi.VolumeUsage_BYTES, usage.Bytes)}}
+	if usage.Inodes != (mounter.Counts{}) {
+		response.Usage = append(response.Usage, counts(csi.VolumeUsage_INODES, usage.Inodes))
+	}
+	return response, nil
+}
+
+func counts(unit csi.VolumeUsage_Unit, c mounter.Counts) *csi.VolumeUsage {
+	return &csi.VolumeUsage{Unit: unit, Total: c.Total, Available: c.Available, Used: c.Used}
+}
+
+// checkMounted checks that the volume is mounted at path.
+func (s *Service) checkMounted(id, path string) error {
+	if err := checkVolumeID(id); err != nil {
+		return err
+	}
+	path, err := checkPath("volume_path", path)
+	if err != nil {
+		return err
+	}
+	m, mounted, err := mountAt(path)
+	if err != nil {
+		return err
+	}
+	if owner, ours := volumeOf(m); !mounted || !ours || owner != id {
+		return status.Error(codes.NotFound, fmt.Sprintf("volume %s is not mounted at %s", id, path))
+	}
+	return nil
+}
