@@ -1,0 +1,206 @@
+// Package selfmount mounts a share without Kubernetes: one process that owns
+// one session and one mount, and ends with it.
+package selfmount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/csi-9p/csi-9p/driver/volume"
+	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/mounter"
+	"github.com/csi-9p/csi-9p/node/mountpoint"
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+)
+
+const (
+	// connectTimeout bounds the way to the server.
+	connectTimeout = 20 * time.Second
+	// endTimeout bounds the end of a mount that was asked to end by a signal.
+	endTimeout = 5 * time.Second
+)
+
+// Mount is what is to be mounted, and where.
+type Mount struct {
+	spec  mounter.Spec
+	dir   string // as in the mount table
+	flags uintptr
+}
+
+// Parse reads what `csi-9p mount URL DIR -o options` asks for. Its errors wrap
+// params.ErrInvalid: nothing was tried yet.
+func Parse(url, dir string, options []string) (Mount, error) {
+	c, generic, err := volume.ParseContext(map[string]string{"server": url}, options)
+	if err != nil {
+		return Mount{}, err
+	}
+	if c.Parameters.Share != "" {
+		return Mount{}, &params.Error{Key: "share", Reason: "is for the driver, which has a configuration; here the URL names the server"}
+	}
+	flags, err := mountpoint.Flags(generic)
+	if err != nil {
+		return Mount{}, fmt.Errorf("%w: %w", params.ErrInvalid, err)
+	}
+	none, err := shares.Open("")
+	if err != nil {
+		return Mount{}, err
+	}
+	share, err := none.Resolve(c.Parameters)
+	if err != nil {
+		return Mount{}, fmt.Errorf("%w: %w", params.ErrInvalid, err)
+	}
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return Mount{}, err
+	}
+	server := share.Server.String()
+	return Mount{
+		spec:  mounter.Spec{VolumeID: "mount", Server: server, ReadOnly: flags&unix.MS_RDONLY != 0, Context: c},
+		dir:   dir,
+		flags: flags,
+	}, nil
+}
+
+// Check tells what stands in the way of mounting on this machine, before any
+// server is asked. It finds where a symbolic link leads.
+func (m *Mount) Check() error {
+	if os.Geteuid() != 0 {
+		return errors.New("mounting needs root: run it with sudo")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		return fmt.Errorf("%w: load the kernel module with 'modprobe fuse', or give the container the device", err)
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(m.dir))
+	if err != nil {
+		return err
+	}
+	m.dir = filepath.Join(parent, filepath.Base(m.dir))
+	if err := m.checkFree(); err != nil { // before the directory is looked at, which a dead mount would not answer
+		return err
+	}
+	info, err := os.Lstat(m.dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%s does not exist: make the directory first", m.dir)
+	case err != nil:
+		return err
+	case info.Mode().Type() == os.ModeSymlink:
+		if m.dir, err = filepath.EvalSymlinks(m.dir); err != nil {
+			return err
+		}
+		return m.Check()
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory: choose one to mount on", m.dir)
+	}
+	return nil
+}
+
+func (m *Mount) checkFree() error {
+	at, err := mountpoint.At(m.dir)
+	if err != nil {
+		return err
+	}
+	if len(at) > 0 && m.dir != "/" {
+		top := at[len(at)-1]
+		return fmt.Errorf("%s is a mount of %s (%s) already: umount it or choose another directory", m.dir, top.Source, top.FsType)
+	}
+	return nil
+}
+
+// Run mounts, calls ready when the mount is usable, and serves it until it is
+// unmounted or ctx ends, which unmounts it.
+func (m *Mount) Run(ctx context.Context, ready func()) error {
+	v, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	connection, err := m.mount(ctx, v)
+	if err != nil {
+		return err
+	}
+	ready()
+	select {
+	case <-v.Done():
+	case <-ctx.Done():
+		m.end(ctx, v, connection)
+	}
+	return v.Wait()
+}
+
+// open goes to the server and the directory.
+func (m *Mount) open(ctx context.Context) (*mounter.Volume, error) {
+	timed, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v: %w", connectTimeout, context.DeadlineExceeded))
+	defer cancel()
+	v, err := mounter.Open(timed, m.spec)
+	switch {
+	case err == nil:
+		return v, nil
+	case errors.Is(err, unix.ECONNREFUSED):
+		return nil, fmt.Errorf("%w: nobody listens there; start the server, or check host and port", err)
+	case errors.Is(err, unix.ENOENT):
+		return nil, fmt.Errorf("%w: the server has no such tree; check the aname, or the path of a unix socket", err)
+	}
+	return nil, err
+}
+
+// mount mounts the volume and returns its connection's number. When it fails,
+// nothing is left.
+func (m *Mount) mount(ctx context.Context, v *mounter.Volume) (uint32, error) {
+	dev, err := fuse.OpenDevice()
+	if err != nil {
+		v.Discard()
+		return 0, err
+	}
+	defer dev.Close()
+	p := m.spec.Context.Parameters
+	err = fuse.Mount(dev, m.dir, fuse.MountOptions{
+		Source: m.spec.Server, Subtype: "csi-9p", ReadOnly: m.spec.ReadOnly, Flags: m.flags,
+		AllowOther: true, DefaultPermissions: p.Access == params.AccessSingle,
+	})
+	if err != nil {
+		v.Discard()
+		return 0, err
+	}
+	if err := v.Serve(ctx, dev); err != nil {
+		v.Discard()
+		return 0, errors.Join(err, fuse.Unmount(m.dir))
+	}
+	connection, err := fuse.ConnectionID(m.dir)
+	if err == nil {
+		err = fuse.SetReadAhead(connection, int(p.ReadAhead))
+	}
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot set how far to read ahead") // slower, not wrong
+	}
+	return connection, nil
+}
+
+// end unmounts and waits for the end of the mount, or, if its users do not let
+// go of it or its server is lost, ends it over their heads.
+func (m *Mount) end(ctx context.Context, v *mounter.Volume, connection uint32) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	unmounted := make(chan struct{})
+	go func() { // waits for dirty pages to be written, which the abort below ends
+		defer close(unmounted)
+		if now, err := fuse.ConnectionID(m.dir); err != nil || now != connection {
+			return // unmounted by someone else
+		}
+		if err := fuse.Unmount(m.dir); err != nil {
+			klog.FromContext(ctx).Error(err, "Cannot unmount", "dir", m.dir)
+		}
+	}()
+	select {
+	case <-v.Ended():
+	case <-ctx.Done():
+		_ = v.Close(ctx)
+	}
+	<-unmounted
+}
