@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/csi-9p/csi-9p/node"
+	"github.com/csi-9p/csi-9p/node/mounter"
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"k8s.io/klog/v2"
+)
+
+// nodeFlags are the flags of csi-9p node.
+type nodeFlags struct{ endpoint, nodeID, mounter, driverName, config string }
+
+func nodeCommand() *cobra.Command {
+	var flags nodeFlags
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Answer the kubelet: the CSI Node service",
+		Long: `node stages and publishes volumes on this node: it mounts, binds and unmounts, and has the mounter
+serve the mounts. It keeps no state and may be restarted at any time. It needs root, /dev/fuse and,
+in a container, the kubelet's directory with Bidirectional mount propagation.
+
+Nothing in it waits for a server: a dead one delays neither the unmounting of a volume nor the
+kubelet's questions.`,
+		Example: `  csi-9p node --endpoint unix:///run/csi-9p/node.sock --nodeid "$(hostname)" --mounter unix:///run/csi-9p/mounter.sock`,
+		Args:    positional(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runNode(cmd.Context(), flags) },
+	}
+	cmd.Flags().StringVar(&flags.endpoint, "endpoint", "unix:///run/csi-9p/node.sock", "where the kubelet calls")
+	cmd.Flags().StringVar(&flags.nodeID, "nodeid", "", "the node's name in the cluster (required)")
+	cmd.Flags().StringVar(&flags.mounter, "mounter", "unix:///run/csi-9p/mounter.sock", "control socket of this node's mounter")
+	cmd.Flags().StringVar(&flags.driverName, "drivername", driver.DefaultName, "name that the driver registers under")
+	cmd.Flags().StringVar(&flags.config, "config", "", "YAML file with the shares that volumes name by the parameter share")
+	return cmd
+}
+
+func runNode(ctx context.Context, flags nodeFlags) error {
+	if flags.nodeID == "" {
+		return fmt.Errorf("%w: --nodeid is missing", errUsage)
+	}
+	control, err := mounter.SocketPath(flags.mounter)
+	if err != nil {
+		return fmt.Errorf("%w: --mounter: %w", errUsage, err)
+	}
+	known, err := shares.Open(flags.config)
+	if err != nil {
+		return err
+	}
+	service, err := node.New(node.Options{NodeID: flags.nodeID, Mounter: &mounter.Client{Path: control}, Shares: known})
+	if err != nil {
+		return fmt.Errorf("%w: --nodeid: %w", errUsage, err)
+	}
+	listener, err := driver.Listen(ctx, flags.endpoint)
+	if err != nil {
+		return err
+	}
+	klog.FromContext(ctx).Info("Node service is ready", "endpoint", flags.endpoint, "node", flags.nodeID, "version", version())
+	return driver.Serve(ctx, listener, func(r grpc.ServiceRegistrar) {
+		csi.RegisterIdentityServer(r, driver.NewIdentity(driver.IdentityOptions{Name: flags.driverName}))
+		csi.RegisterNodeServer(r, service)
+	})
+}
