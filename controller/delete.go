@@ -52,12 +52,17 @@ func deprovision(ctx context.Context, root *ninep.Fid, id uuid.UUID) error {
 	defer store.Close()
 	r, err := store.Get(ctx, id)
 	if errors.Is(err, unix.ENOENT) {
-		return purgeAside(ctx, store, id)
+		return purgeLeft(ctx, store, id)
 	}
 	if err != nil {
 		return err
 	}
-	v := &onShare{root: root, store: store, record: r}
+	v := &onShare{root: root, store: store, record: r, qid: r.QID}
+	if r.State == record.Creating {
+		if err := v.findClaim(ctx); err != nil {
+			return err
+		}
+	}
 	p, err := r.Parsed()
 	if err != nil {
 		return err
@@ -80,4 +85,24 @@ func (v *onShare) mark(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// findClaim learns from the claim what the record does not say yet.
+func (v *onShare) findClaim(ctx context.Context) error {
+	claim, err := v.store.Claimed(ctx, v.record.Directory, v.record.UUID)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, record.ErrClaimed) {
+		return nil
+	}
+	if err == nil {
+		v.qid = &claim.QID
+	}
+	return err
+}
+
+// purgeLeft removes what a volume without a record has left.
+func purgeLeft(ctx context.Context, store *record.Store, id uuid.UUID) error {
+	if err := purgeAside(ctx, store, id); err != nil {
+		return err
+	}
+	return purge(ctx, store.Trash, id.String())
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/subdir"
@@ -17,6 +18,7 @@ type onShare struct {
 	root   *ninep.Fid
 	store  *record.Store
 	record *record.Record
+	qid    *record.QID // of the volume's directory; nil: none is known
 }
 
 // above are the directories above the volume's.
@@ -43,7 +45,7 @@ func (v *onShare) look(ctx context.Context, parent *ninep.Fid, name string) (pla
 	if err != nil {
 		return place{}, err
 	}
-	return place{taken: true, ours: v.record.QID != nil && v.record.QID.Is(qid), qid: qid}, nil
+	return place{taken: true, ours: v.qid != nil && v.qid.Is(qid), qid: qid}, nil
 }
 
 // forget gives the volume's place back and removes its record.
@@ -84,12 +86,24 @@ func emptyDir(ctx context.Context, parent *ninep.Fid, name string) error {
 	return tree.Empty(ctx, dir)
 }
 
-// purgeAside removes what the volume has left aside.
+// purgeAside removes the directories that attempts at making the volume have
+// left aside.
 func purgeAside(ctx context.Context, store *record.Store, id uuid.UUID) error {
-	if err := purge(ctx, store.New, id.String()); err != nil {
-		return err
+	var left []string
+	err := tree.List(ctx, store.New, func(entries []ninep.Dirent) (bool, error) {
+		for _, entry := range entries {
+			if strings.HasPrefix(entry.Name, record.AsidePrefix(id)) {
+				left = append(left, entry.Name)
+			}
+		}
+		return true, nil
+	})
+	for _, name := range left {
+		if err == nil {
+			err = purge(ctx, store.New, name)
+		}
 	}
-	return purge(ctx, store.Trash, id.String())
+	return err
 }
 
 // isAny reports whether err is one of the numbers.

@@ -18,22 +18,22 @@ const parentMode = 0o755
 
 // create goes from a record to a directory in its place:
 //
-//  1. claim the place, so that no other volume can take it;
-//  2. make the directory aside, as .csi-9p/new/UUID, with owner and mode, and
-//     note its qid in the record, by which it is known from then on;
+//  1. make the directory aside, as .csi-9p/new/UUID.RANDOM, with owner and mode;
+//  2. claim the place, for this volume and for this directory, by its qid; the
+//     first claim counts, whichever attempt or controller it came from;
 //  3. make the directories above the place;
-//  4. rename the directory into its place;
+//  4. rename the directory into its place; as its name aside is never used
+//     again, this happens once;
 //  5. mark the record ready.
-//
-// Two controllers that do this at once for one volume end with one directory:
-// see adopt.
 func (v *onShare) create(ctx context.Context) error {
-	if err := v.store.Claim(ctx, v.record.Directory, v.record.UUID); err != nil {
-		return err
-	}
 	if err := v.store.CheckAncestors(ctx, v.record.Directory); err != nil {
 		return err
 	}
+	claim, err := v.claim(ctx)
+	if err != nil {
+		return err
+	}
+	v.qid = &claim.QID
 	parent, err := tree.MakeAll(ctx, v.root, parentMode, v.above()...)
 	if err != nil {
 		return err
@@ -44,14 +44,14 @@ func (v *onShare) create(ctx context.Context) error {
 	if err := v.store.CheckAncestors(ctx, v.record.Directory); err != nil {
 		return err
 	}
-	if err := v.adopt(ctx, parent); err != nil {
+	if err := v.place(ctx, parent, claim.Aside); err != nil {
 		return err
 	}
-	if err := v.place(ctx, parent); err != nil {
+	if err := purgeAside(ctx, v.store, v.record.UUID); err != nil {
 		return err
 	}
 	ready := v.record.Clone()
-	ready.State = record.Ready
+	ready.State, ready.QID = record.Ready, v.qid
 	if err := v.store.Put(ctx, ready); err != nil {
 		return err
 	}
@@ -59,49 +59,33 @@ func (v *onShare) create(ctx context.Context) error {
 	return nil
 }
 
-// adopt makes sure that the volume's directory exists, aside or in its place,
-// and that the record has its qid.
-//
-// A directory made aside while the record already knows another one that is in
-// its place means that another controller has been through here meanwhile: it
-// noted the qid before it renamed, so reading the record after making the
-// directory cannot miss it.
-func (v *onShare) adopt(ctx context.Context, parent *ninep.Fid) error {
-	if place, err := v.look(ctx, parent, v.name()); place.ours || err != nil {
-		return err
+// claim finds the volume's claim, or makes a directory and claims for it.
+func (v *onShare) claim(ctx context.Context) (record.Claim, error) {
+	claim, err := v.store.Claimed(ctx, v.record.Directory, v.record.UUID)
+	if !errors.Is(err, unix.ENOENT) {
+		return claim, err
 	}
-	aside := v.record.UUID.String()
-	_, err := v.store.New.Mkdir(ctx, aside, 0o700, ninep.NoUID)
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return err
+	if claim, err = v.makeAside(ctx); err != nil {
+		return record.Claim{}, err
 	}
-	if v.record, err = v.store.Get(ctx, v.record.UUID); err != nil {
-		return v.meanwhile(err)
-	}
-	if place, err := v.look(ctx, parent, v.name()); err != nil {
-		return err
-	} else if place.ours {
-		return purge(ctx, v.store.New, aside)
-	}
-	return v.prepare(ctx, aside)
+	return v.store.Claim(ctx, v.record.Directory, claim)
 }
 
-// prepare gives the directory aside its owner and mode and notes its qid.
-func (v *onShare) prepare(ctx context.Context, aside string) error {
+// makeAside makes a directory aside, with owner and mode.
+func (v *onShare) makeAside(ctx context.Context) (record.Claim, error) {
+	aside := record.AsideName(v.record.UUID)
+	if _, err := v.store.New.Mkdir(ctx, aside, 0o700, ninep.NoUID); err != nil {
+		return record.Claim{}, err
+	}
 	dir, err := tree.Dir(ctx, v.store.New, aside)
 	if err != nil {
-		return v.meanwhile(err)
+		return record.Claim{}, v.meanwhile(err)
 	}
 	defer dir.Drop()
 	if err := v.setOwner(ctx, dir); err != nil {
-		return err
+		return record.Claim{}, v.meanwhile(err)
 	}
-	qid := record.Of(dir.QID())
-	if v.record.QID != nil && *v.record.QID == qid {
-		return nil
-	}
-	v.record.QID = &qid
-	return v.store.Put(ctx, v.record)
+	return record.Claim{UUID: v.record.UUID, Aside: aside, QID: record.Of(dir.QID())}, nil
 }
 
 // meanwhile makes the absence of what was there a moment ago an error that the
@@ -138,44 +122,54 @@ func (v *onShare) setOwner(ctx context.Context, dir *ninep.Fid) error {
 }
 
 // place renames the directory from aside to its place, where nothing may be.
-func (v *onShare) place(ctx context.Context, parent *ninep.Fid) error {
-	place, err := v.look(ctx, parent, v.name())
-	if err == nil && !place.taken {
-		err = v.store.New.Rename(ctx, v.record.UUID.String(), parent, v.name())
+func (v *onShare) place(ctx context.Context, parent *ninep.Fid, aside string) error {
+	here, err := v.look(ctx, parent, v.name())
+	if err == nil && !here.taken {
+		err = v.store.New.Rename(ctx, aside, parent, v.name())
 		if err == nil {
 			return nil
 		}
 		if !isAny(err, unix.ENOENT, unix.ENOTEMPTY, unix.EEXIST, unix.ENOTDIR) {
 			return err
 		}
-		renaming := err
-		if place, err = v.look(ctx, parent, v.name()); err == nil && !place.taken {
-			return v.meanwhile(renaming)
+		if here, err = v.look(ctx, parent, v.name()); err == nil && !here.taken {
+			return v.vanished(ctx)
 		}
 	}
-	if err != nil || place.ours {
+	if err != nil || here.ours {
 		return err
 	}
 	return status.Errorf(codes.AlreadyExists, "%q exists on the share and is not this volume's; remove it, choose another subDir, or use it by a static PersistentVolume", v.path())
 }
 
-// abandon takes back what create did. It removes no directory that somebody
-// has used: another controller may have finished the volume.
+// vanished gives up a claim for a directory that is nowhere any more, so that
+// the next attempt makes another one.
+func (v *onShare) vanished(ctx context.Context) error {
+	if err := v.store.Unclaim(ctx, v.record.Directory, v.record.UUID); err != nil {
+		return err
+	}
+	return status.Errorf(codes.Aborted, "the directory of volume %s was removed while it was being made; try again", v.record.Name)
+}
+
+// abandon takes back what create did, unless another controller has finished
+// the volume meanwhile. It removes no directory that has something in it.
 func (v *onShare) abandon(ctx context.Context) error {
-	parent, err := tree.Down(ctx, v.root, v.above()...)
-	if err == nil {
+	r, err := v.store.Get(ctx, v.record.UUID)
+	if err != nil || r.State == record.Ready {
+		return v.meanwhile(err)
+	}
+	parent, here, err := v.find(ctx)
+	if err == nil && parent != nil {
 		defer parent.Drop()
-		var place place
-		if place, err = v.look(ctx, parent, v.name()); err == nil && place.ours {
+		if here.ours {
 			err = parent.Unlink(ctx, v.name(), true)
 		}
 	}
 	if err != nil && !isAny(err, unix.ENOENT, unix.ENOTDIR) {
 		return err
 	}
-	err = v.store.New.Unlink(ctx, v.record.UUID.String(), true)
-	if err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := v.forget(ctx); err != nil {
 		return err
 	}
-	return v.forget(ctx)
+	return purgeAside(ctx, v.store, v.record.UUID)
 }

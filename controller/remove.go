@@ -33,7 +33,7 @@ func (v *onShare) remove(ctx context.Context, how params.OnDelete) error {
 	if err := v.forget(ctx); err != nil {
 		return err
 	}
-	return purgeAside(ctx, v.store, v.record.UUID)
+	return purgeLeft(ctx, v.store, v.record.UUID)
 }
 
 // discard moves the directory to the trash, out of everybody's reach, and
@@ -142,5 +142,5 @@ func (v *onShare) move(ctx context.Context, parent, to *ninep.Fid, name string) 
 // swapped refuses to touch what is in the volume's place but not the volume's.
 func (v *onShare) swapped(found ninep.QID) error {
 	return status.Errorf(codes.FailedPrecondition, "%q is not the directory that was made for volume %s: its qid is %s and not %s; put the volume's directory back, or remove what is there",
-		v.path(), v.record.Name, record.Of(found), v.record.QID)
+		v.path(), v.record.Name, record.Of(found), v.qid)
 }

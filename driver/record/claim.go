@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,43 +18,74 @@ import (
 // one that does.
 var ErrClaimed = errors.New("directory belongs to another volume")
 
-// claimSize is a UUID and a newline.
-const claimSize = 37
+// maxClaim bounds a claim's file in bytes.
+const maxClaim = 1 << 10
+
+// Claim says which volume a place belongs to, and which directory is to be
+// there. It is made once and never changed, so that of several directories that
+// were made for one volume, by attempts that knew nothing of each other, one
+// counts.
+type Claim struct {
+	UUID  uuid.UUID `json:"uuid"`
+	Aside string    `json:"aside"` // the directory's name in Store.New before it is in its place
+	QID   QID       `json:"qid"`
+}
+
+// AsideName returns a name in Store.New for a volume's directory, another one
+// each time.
+func AsideName(id uuid.UUID) string { return AsidePrefix(id) + uuid.NewString() }
+
+// AsidePrefix is what every AsideName of a volume begins with.
+func AsidePrefix(id uuid.UUID) string { return id.String() + "." }
 
 func claimName(directory []string) string {
 	sum := sha256.Sum256([]byte(subdir.Join(directory)))
 	return hex.EncodeToString(sum[:])
 }
 
-// Claim takes a directory for a volume, whose record exists already. A
-// directory that the volume has claimed before is no error.
-func (s *Store) Claim(ctx context.Context, directory []string, id uuid.UUID) error {
-	err := s.writeNew(ctx, s.dirs, claimName(directory), []byte(id.String()+"\n"))
-	if !errors.Is(err, unix.EEXIST) {
-		return err
-	}
-	owner, err := s.Owner(ctx, directory)
+// Claim takes a place for a volume, whose record exists already, and returns
+// the claim that counts: c, or an earlier one of the same volume. A place that
+// is another volume's is ErrClaimed.
+func (s *Store) Claim(ctx context.Context, directory []string, c Claim) (Claim, error) {
+	data, err := json.Marshal(c)
 	if err != nil {
-		return err
+		return Claim{}, err
 	}
-	if owner != id {
-		return fmt.Errorf("%w: %s is that of %s", ErrClaimed, subdir.Join(directory), owner)
+	err = s.writeNew(ctx, s.dirs, claimName(directory), append(data, '\n'))
+	if errors.Is(err, unix.EEXIST) {
+		return s.Claimed(ctx, directory, c.UUID)
 	}
-	return nil
+	return c, err
 }
 
-// Owner returns the volume that has claimed a directory; none is unix.ENOENT.
-func (s *Store) Owner(ctx context.Context, directory []string) (uuid.UUID, error) {
+// Claimed returns the claim that a volume has on a place. A place that nobody
+// has claimed is unix.ENOENT, one that is another volume's ErrClaimed.
+func (s *Store) Claimed(ctx context.Context, directory []string, id uuid.UUID) (Claim, error) {
 	name := claimName(directory)
-	data, err := s.read(ctx, s.dirs, name, claimSize)
+	data, err := s.read(ctx, s.dirs, name, maxClaim)
 	if err != nil {
-		return uuid.Nil, err
+		return Claim{}, err
 	}
-	id, err := uuid.Parse(strings.TrimSuffix(string(data), "\n"))
+	c, err := DecodeClaim(data)
 	if err != nil {
-		return uuid.Nil, fmt.Errorf("%s/dirs/%s: %w: it holds no UUID; remove it", subdir.Reserved, name, ErrCorrupt)
+		return Claim{}, fmt.Errorf("%s/dirs/%s: %w; remove it", subdir.Reserved, name, err)
 	}
-	return id, nil
+	if c.UUID != id {
+		return Claim{}, fmt.Errorf("%w: %s is that of %s", ErrClaimed, subdir.Join(directory), c.UUID)
+	}
+	return c, nil
+}
+
+// DecodeClaim reads a claim's file. Errors wrap ErrCorrupt.
+func DecodeClaim(data []byte) (Claim, error) {
+	var c Claim
+	if err := strict(data, &c); err != nil {
+		return Claim{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if !strings.HasPrefix(c.Aside, AsidePrefix(c.UUID)) || subdir.CheckName(c.Aside) != nil || !c.QID.isDir() {
+		return Claim{}, fmt.Errorf("%w: it is no claim", ErrCorrupt)
+	}
+	return c, nil
 }
 
 // CheckAncestors fails with ErrClaimed if a directory lies inside that of a
@@ -73,14 +105,13 @@ func (s *Store) CheckAncestors(ctx context.Context, directory []string) error {
 	return nil
 }
 
-// Unclaim gives a directory back if the volume holds it.
+// Unclaim gives a place back if the volume holds it.
 func (s *Store) Unclaim(ctx context.Context, directory []string, id uuid.UUID) error {
-	owner, err := s.Owner(ctx, directory)
-	if err != nil {
+	if _, err := s.Claimed(ctx, directory, id); err != nil {
+		if errors.Is(err, ErrClaimed) {
+			return nil
+		}
 		return missing(err)
-	}
-	if owner != id {
-		return nil
 	}
 	return missing(s.dirs.Unlink(ctx, claimName(directory), false))
 }

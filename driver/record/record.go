@@ -53,6 +53,8 @@ func Of(q ninep.QID) QID { return QID{Type: uint8(q.Type), Path: q.Path} }
 // Is reports whether the server's qid is that of the same file.
 func (q QID) Is(o ninep.QID) bool { return q == Of(o) }
 
+func (q QID) isDir() bool { return ninep.QIDType(q.Type)&ninep.QTDir != 0 }
+
 func (q QID) String() string { return fmt.Sprintf("%02x.%s", q.Type, strconv.FormatUint(q.Path, 16)) }
 
 // Record is one volume.
@@ -66,7 +68,7 @@ type Record struct {
 	MutableParameters map[string]string `json:"mutableParameters,omitempty"`
 	Source            string            `json:"source,omitempty"` // empty: the volume began empty
 	Directory         []string          `json:"directory"`        // components below the aname
-	QID               *QID              `json:"qid,omitempty"`    // nil before the directory was made
+	QID               *QID              `json:"qid,omitempty"`    // nil before the directory was in its place
 	Created           time.Time         `json:"created"`
 }
 
@@ -104,16 +106,24 @@ func decode(data []byte) (*Record, error) {
 	if version.Version != Version {
 		return nil, fmt.Errorf("its version is %d, and this release reads %d", version.Version, Version)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
 	r := new(Record)
-	if err := decoder.Decode(r); err != nil {
+	if err := strict(data, r); err != nil {
 		return nil, err
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows it")
-	}
 	return r, r.check()
+}
+
+// strict reads one JSON value without fields that v lacks, and nothing else.
+func strict(data []byte, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows it")
+	}
+	return nil
 }
 
 // check reports what no driver would have written.
@@ -129,7 +139,7 @@ func (r *Record) check() error {
 		return fmt.Errorf("its capacity is %d", r.CapacityBytes)
 	case r.State == Ready && r.QID == nil:
 		return errors.New("it is ready without a qid")
-	case r.QID != nil && ninep.QIDType(r.QID.Type)&ninep.QTDir == 0:
+	case r.QID != nil && !r.QID.isDir():
 		return fmt.Errorf("its qid %s is no directory's", r.QID)
 	}
 	if err := subdir.Check(r.Directory); err != nil {

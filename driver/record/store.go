@@ -22,9 +22,9 @@ const private = 0o700
 // written aside and linked or renamed into place.
 type Store struct {
 	volumes *ninep.Fid // UUID.json: a Record each
-	dirs    *ninep.Fid // SHA-256 of a directory's path: the UUID of its volume
+	dirs    *ninep.Fid // SHA-256 of a directory's path: a Claim each
 	tmp     *ninep.Fid // files being written
-	New     *ninep.Fid // UUID: a volume's directory before it is in its place
+	New     *ninep.Fid // AsideName: a volume's directory before it is in its place
 	Trash   *ninep.Fid // UUID: a volume's directory after it was
 }
 

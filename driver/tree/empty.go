@@ -77,7 +77,7 @@ func sweepBatch(ctx context.Context, dir *ninep.Fid, full func(context.Context, 
 		return len(batch) == 0, nil
 	})
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, ignore(err, unix.ENOENT) // dir itself was removed
 	}
 	gone := make([]bool, len(batch))
 	group, groupCtx := errgroup.WithContext(ctx)
