@@ -68,7 +68,7 @@ A share is named by a URL:
 	klog.InitFlags(logs)
 	root.PersistentFlags().AddGoFlag(logs.Lookup("v"))
 	root.PersistentFlags().AddGoFlag(logs.Lookup("vmodule"))
-	root.AddCommand(versionCommand())
+	root.AddCommand(serveCommand(), mountCommand(), controllerCommand(), mounterCommand(), nodeCommand(), versionCommand())
 	return root
 }
 
