@@ -29,7 +29,7 @@ type conn struct {
 	budget *budget
 	fids   fidTable
 	xattrs quota
-	locks  int // guarded by the server's lock table
+	locks  quota
 
 	reading sync.Mutex // whose turn it is; guards what follows
 	in      *bufio.Reader
@@ -68,7 +68,7 @@ func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
 		in:     bufio.NewReaderSize(nc, readAhead),
 		msize:  s.options.MaxMsize,
 	}
-	c.xattrs.limit = maxXattrs
+	c.xattrs.limit, c.locks.limit = maxXattrs, maxLocks
 	c.exchange.init(c)
 	return c
 }

@@ -42,8 +42,8 @@
 //
 // Byte-range locks are held in a table of this process, over all its connections, with the semantics of fcntl(2): an
 // owner is client_id and proc_id together with the peer's address, so that a client that reconnects meets its own
-// locks. A lock lives until it is given back or the fid it was taken through is clunked. Processes of the host do not see
-// them. A conflict is always answered with status BLOCKED, at once.
+// locks. A lock lives until it is given back or the fid it was taken through is clunked. What clients hold is also held
+// against the host's own processes, where the host's file system can. A conflict is always answered with status BLOCKED, at once.
 //
 // # Limits
 //

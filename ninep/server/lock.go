@@ -1,8 +1,6 @@
 package server
 
 import (
-	"math"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
@@ -39,10 +37,7 @@ func (c *conn) getlock(r *request, m *ninep.Tgetlock) (ninep.Message, error) {
 	if found.write {
 		reply.Kind = ninep.WriteLock
 	}
-	reply.Start, reply.Length = found.first, 0
-	if found.last != math.MaxUint64 {
-		reply.Length = found.last - found.first + 1
-	}
+	reply.Start, reply.Length = found.first, found.length()
 	reply.ProcID, reply.ClientID = found.owner.proc, found.owner.client
 	return reply, nil
 }
@@ -54,9 +49,9 @@ func (c *conn) wantedLock(r *request, kind ninep.LockType, start, length uint64,
 	if f == nil || f.xattr != nil || !f.open {
 		return heldLock{}, unix.EBADF
 	}
-	first, last, ok := lockRange(start, length)
+	bytes, ok := newByteRange(start, length)
 	if !ok || kind > ninep.Unlock || len(owner.client) > maxClientID {
 		return heldLock{}, unix.EINVAL
 	}
-	return heldLock{first: first, last: last, write: kind == ninep.WriteLock, owner: owner, via: f}, nil
+	return heldLock{byteRange: bytes, write: kind == ninep.WriteLock, owner: owner, via: f}, nil
 }

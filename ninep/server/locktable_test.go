@@ -2,21 +2,36 @@ package server
 
 import (
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
 // TestLockTableAgainstModel compares the table with one that knows the lock of every owner on every byte.
 func TestLockTableAgainstModel(t *testing.T) {
-	const size, owners, steps = 24, 3, 20000
+	const size, owners, steps = 24, 3, 5000
 	random := rand.New(rand.NewPCG(1, 2))
-	c := &conn{}
+	c := &conn{locks: quota{limit: maxLocks}}
 	files := make([]*file, owners)
 	for i := range files {
 		files[i] = &file{conn: c, id: fileID{1, 2}}
 	}
-	var table lockTable
+	fds := quota{limit: 1}
+	path := filepath.Join(t.TempDir(), "f")
+	table := lockTable{host: func(*file) (*hostLocks, error) {
+		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+		fds.take(1)
+		return &hostLocks{fd: fd, fds: &fds}, err
+	}}
+	host, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
 	var model [owners][size]ninep.LockType
 	reset := func(o int) {
 		for b := range size {
@@ -31,7 +46,7 @@ func TestLockTableAgainstModel(t *testing.T) {
 		last := first + random.IntN(size-first)
 		kind := ninep.LockType(random.IntN(3))
 		l := heldLock{
-			first: uint64(first), last: uint64(last), write: kind == ninep.WriteLock,
+			byteRange: byteRange{uint64(first), uint64(last)}, write: kind == ninep.WriteLock,
 			owner: lockOwner{proc: uint32(o)}, via: files[o],
 		}
 		want := ninep.LockSuccess
@@ -46,7 +61,7 @@ func TestLockTableAgainstModel(t *testing.T) {
 		case random.IntN(100) == 0:
 			table.drop(files[o])
 			reset(o)
-			continue
+			want = ninep.LockError
 		case kind == ninep.Unlock:
 			table.unset(l)
 		default:
@@ -54,27 +69,54 @@ func TestLockTableAgainstModel(t *testing.T) {
 				t.Fatalf("step %d: owner %d, kind %d, bytes %d to %d: status %d, want %d", step, o, kind, first, last, got, want)
 			}
 		}
-		if want == ninep.LockSuccess {
+		if want == ninep.LockSuccess || kind == ninep.Unlock {
 			for b := first; b <= last; b++ {
 				model[o][b] = kind
 			}
 		}
 		runs := 0
-		for o := range owners {
-			for b := range size {
-				if model[o][b] != ninep.Unlock && (b == 0 || model[o][b-1] != model[o][b]) {
-					runs++
+		for b := range size {
+			onHost := ninep.Unlock
+			for o := range owners {
+				if model[o][b] != ninep.Unlock {
+					onHost = model[o][b]
+					if b == 0 || model[o][b-1] != model[o][b] {
+						runs++
+					}
 				}
 			}
+			if got := hostLock(t, host, b); got != onHost {
+				t.Fatalf("step %d: the host has lock %d on byte %d, the model %d", step, got, b, onHost)
+			}
 		}
-		if held := len(table.files[fileID{1, 2}]); held != runs || c.locks != runs {
-			t.Fatalf("step %d: %d locks in the table, %d counted, %d in the model", step, held, c.locks, runs)
+		held := 0
+		if f := table.files[fileID{1, 2}]; f != nil {
+			held = len(f.locks)
+		}
+		if held != runs || int(c.locks.used.Load()) != runs {
+			t.Fatalf("step %d: %d locks in the table, %d counted, %d in the model", step, held, c.locks.used.Load(), runs)
 		}
 	}
 	for o := range owners {
 		table.drop(files[o])
 	}
-	if len(table.files) != 0 || c.locks != 0 {
-		t.Errorf("at the end %d files have locks, and %d are counted", len(table.files), c.locks)
+	if len(table.files) != 0 || c.locks.used.Load() != 0 || fds.used.Load() != 0 {
+		t.Errorf("at the end %d files have locks, %d are counted, and %d descriptors", len(table.files), c.locks.used.Load(), fds.used.Load())
 	}
+}
+
+// hostLock tells what a process of the host finds locked.
+func hostLock(t *testing.T, host *os.File, at int) ninep.LockType {
+	t.Helper()
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(at), Len: 1}
+	if err := unix.FcntlFlock(host.Fd(), unix.F_OFD_GETLK, &lock); err != nil {
+		t.Fatal(err)
+	}
+	switch lock.Type {
+	case unix.F_RDLCK:
+		return ninep.ReadLock
+	case unix.F_WRLCK:
+		return ninep.WriteLock
+	}
+	return ninep.Unlock
 }

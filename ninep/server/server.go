@@ -85,6 +85,7 @@ func New(o Options) (*Server, error) {
 		s.closeFiles()
 		return nil, err
 	}
+	s.locks.host = s.openLocks
 	s.fds.limit = descriptorLimit()
 	s.options.MaxFids = min(o.MaxFids, int(s.fds.limit/2))
 	unix.Umask(0)
