@@ -18,6 +18,8 @@ type content struct {
 	// epoch counts this mount's own changes: an answer that the server gave before one of them tells nothing about now.
 	epoch uint64
 	mode  uint32 // st_mode as the server last told
+	// last is what the file was like when its last name was removed while it was open.
+	last *ninep.Attr
 	// toldUntil is how long the kernel may go by attributes that it was given.
 	toldUntil time.Time
 
@@ -65,6 +67,29 @@ func (n *node) resized(size uint64) {
 	n.rec.Size = size
 	n.content.epoch++
 	n.content.written = true
+}
+
+// part keeps the attributes of an open file whose name is being removed.
+func (n *node) part(a ninep.Attr) {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	n.content.last = &a
+}
+
+// parted returns the attributes of a file that the server can't tell of any more, because it looks for them under the name
+// that is gone (diod, QEMU before 10), although it goes on reading and writing.
+func (n *node) parted() (a ninep.Attr, ok bool) {
+	c := &n.content
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		return a, false
+	}
+	a = *c.last
+	if a.Nlink = 0; a.Size != n.rec.Size {
+		a.Size, a.Blocks = n.rec.Size, (n.rec.Size+511)/512
+	}
+	return a, true
 }
 
 // size is the file's size as this mount knows it.

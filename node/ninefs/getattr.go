@@ -21,6 +21,11 @@ func (fs *FS) getattr(ctx context.Context, r *fuse.Request) error {
 	} else {
 		attr, err = fs.attrOf(ctx, n, fs.caller(r))
 	}
+	if dir, _ := fs.tree.where(n); dir == nil && isAny(err, []unix.Errno{unix.ENOENT, unix.ESTALE}) {
+		if last, ok := n.parted(); ok {
+			attr, err = last, nil
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ func (fs *FS) remove(ctx context.Context, r *fuse.Request, isDir bool) error {
 	if err != nil {
 		return err
 	}
+	fs.part(ctx, dir, name)
 	err = fs.onDir(ctx, dir, fs.caller(r), func(d *ninep.Fid) error { return d.Unlink(ctx, name, isDir) })
 	if err != nil {
 		return err
@@ -29,6 +30,19 @@ func (fs *FS) remove(ctx context.Context, r *fuse.Request, isDir bool) error {
 	fs.tree.removed(dir, name, fs.fids.keep)
 	r.ReplyOK()
 	return nil
+}
+
+// part reads the attributes of an open file before its name is removed: see [node.parted].
+func (fs *FS) part(ctx context.Context, dir *node, name string) {
+	n := fs.tree.named(dir, name)
+	if n == nil {
+		return
+	}
+	if h := fs.handles.of(n); h != nil {
+		if attr, err := h.fid.Getattr(ctx, ninep.AttrBasic); err == nil {
+			n.part(attr)
+		}
+	}
 }
 
 func (fs *FS) rename(ctx context.Context, r *fuse.Request) error {
@@ -63,6 +77,7 @@ func (fs *FS) move(ctx context.Context, r *fuse.Request, newDirID uint64) error 
 		return err
 	}
 	uid := fs.caller(r)
+	fs.part(ctx, newDir, newName)
 	err = fs.onDir(ctx, oldDir, uid, func(from *ninep.Fid) error {
 		return fs.onDir(ctx, newDir, uid, func(to *ninep.Fid) error { return from.Rename(ctx, oldName, to, newName) })
 	})

@@ -302,6 +302,13 @@ func (t *tree) removed(dir *node, name string, nameless func(*node)) {
 	}
 }
 
+// named returns the node last seen at a place, or nil.
+func (t *tree) named(dir *node, name string) *node {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byPlace[place{indexOf(dir.id), name}]
+}
+
 // where returns a node's directory and name; nil for one whose name is not known, and for the root.
 func (t *tree) where(n *node) (dir *node, name string) {
 	t.mu.RLock()
