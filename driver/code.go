@@ -122,10 +122,10 @@ func networkCode(err error) codes.Code {
 	return codes.Internal
 }
 
-// toStatus makes the error that goes out: code by Code, text as it is.
+// toStatus makes the error that goes out: a status as it is, any other with its code by Code and its text.
 func toStatus(err error) error {
-	if err == nil {
-		return nil
+	if _, own := err.(interface{ GRPCStatus() *status.Status }); own || err == nil { //nolint:errorlint // a wrapped one keeps its outer text
+		return err
 	}
 	return status.Error(Code(err), err.Error())
 }

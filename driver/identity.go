@@ -12,9 +12,8 @@ const DefaultName = "csi-9p.dev"
 
 // IdentityOptions say who a plugin is and what else it serves.
 type IdentityOptions struct {
-	Name       string // DefaultName if empty
-	Version    string // of the binary
-	Controller bool   // the same socket serves the Controller service
+	Name    string // DefaultName if empty
+	Version string // of the binary
 	// Ready tells whether calls can be served; nil: always. A server that is
 	// down is no reason to answer false: the plugin would be restarted.
 	Ready func(context.Context) bool
@@ -39,22 +38,17 @@ func (i *Identity) GetPluginInfo(context.Context, *csi.GetPluginInfoRequest) (*c
 	return &csi.GetPluginInfoResponse{Name: i.options.Name, VendorVersion: i.options.Version}, nil
 }
 
-// GetPluginCapabilities implements csi.IdentityServer. Volumes can be expanded
-// while they are in use.
+// GetPluginCapabilities implements csi.IdentityServer. It tells of the plugin as a whole, whichever of its sockets is
+// asked: there is a Controller service, and volumes can be expanded while they are in use.
 func (i *Identity) GetPluginCapabilities(context.Context, *csi.GetPluginCapabilitiesRequest) (*csi.GetPluginCapabilitiesResponse, error) {
-	capabilities := []*csi.PluginCapability{{
-		Type: &csi.PluginCapability_VolumeExpansion_{VolumeExpansion: &csi.PluginCapability_VolumeExpansion{
+	return &csi.GetPluginCapabilitiesResponse{Capabilities: []*csi.PluginCapability{
+		{Type: &csi.PluginCapability_Service_{Service: &csi.PluginCapability_Service{
+			Type: csi.PluginCapability_Service_CONTROLLER_SERVICE,
+		}}},
+		{Type: &csi.PluginCapability_VolumeExpansion_{VolumeExpansion: &csi.PluginCapability_VolumeExpansion{
 			Type: csi.PluginCapability_VolumeExpansion_ONLINE,
-		}},
-	}}
-	if i.options.Controller {
-		capabilities = append(capabilities, &csi.PluginCapability{
-			Type: &csi.PluginCapability_Service_{Service: &csi.PluginCapability_Service{
-				Type: csi.PluginCapability_Service_CONTROLLER_SERVICE,
-			}},
-		})
-	}
-	return &csi.GetPluginCapabilitiesResponse{Capabilities: capabilities}, nil
+		}}},
+	}}, nil
 }
 
 // Probe implements csi.IdentityServer.
