@@ -2,7 +2,7 @@ package node
 
 import (
 	"context"
-	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -42,6 +42,9 @@ func (s *Service) checkMounted(id, path string) error {
 	if err := checkVolumeID(id); err != nil {
 		return err
 	}
+	if path != "" && !filepath.IsAbs(path) {
+		return notMounted(id, path) // a relative path is nowhere, rather than wrong: csi-sanity asks with one
+	}
 	path, err := checkPath("volume_path", path)
 	if err != nil {
 		return err
@@ -51,7 +54,11 @@ func (s *Service) checkMounted(id, path string) error {
 		return err
 	}
 	if owner, ours := volumeOf(m); !mounted || !ours || owner != id {
-		return status.Error(codes.NotFound, fmt.Sprintf("volume %s is not mounted at %s", id, path))
+		return notMounted(id, path)
 	}
 	return nil
+}
+
+func notMounted(id, path string) error {
+	return status.Errorf(codes.NotFound, "volume %s is not mounted at %s", id, path)
 }

@@ -64,7 +64,7 @@ func serveController(cmd *cobra.Command, flags controllerFlags) error {
 	}
 	service := controller.New(controller.Options{Shares: config})
 	defer service.Close()
-	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.name, Version: version(), Controller: true})
+	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.name, Version: version()})
 	klog.FromContext(ctx).Info("Serving the CSI controller", "driver", flags.name, "version", version(), "endpoint", listener.Addr().String())
 	return driver.Serve(ctx, listener, func(registrar grpc.ServiceRegistrar) {
 		csi.RegisterIdentityServer(registrar, identity)

@@ -62,7 +62,7 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 	}
 	klog.FromContext(ctx).Info("Node service is ready", "endpoint", flags.endpoint, "node", flags.nodeID, "version", version())
 	return driver.Serve(ctx, listener, func(r grpc.ServiceRegistrar) {
-		csi.RegisterIdentityServer(r, driver.NewIdentity(driver.IdentityOptions{Name: flags.driverName}))
+		csi.RegisterIdentityServer(r, driver.NewIdentity(driver.IdentityOptions{Name: flags.driverName, Version: version()}))
 		csi.RegisterNodeServer(r, service)
 	})
 }

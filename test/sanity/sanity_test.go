@@ -1,0 +1,102 @@
+// Package sanity runs the CSI community's conformance suite, csi-test, against the real processes: exporter,
+// controller, mounter and node service.
+package sanity
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kubernetes-csi/csi-test/v5/pkg/sanity"
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+
+	"github.com/csi-9p/csi-9p/test/lab"
+)
+
+func TestMain(m *testing.M) { lab.Main(m, nil) }
+
+// notClaimed lists the suite's reasons to skip a spec that are fair: each names a capability that the driver does not
+// claim. Any other skipped spec is a failure.
+var notClaimed = []string{
+	"Snapshot not supported",
+	"Volume Cloning not supported",
+	"Modify volume not supported",
+	"Modify Volume not supported",
+	"ControllerPublishVolume not supported",
+	"ControllerUnpublishVolume not supported",
+	"Controller Publish, UnpublishVolume not supported",
+	"ControllerPublishVolume.readonly field not supported",
+	"testnodevolumeattachlimit not enabled", // a limit of ControllerPublishVolume
+	"ListSnapshots not supported",
+	"GetSnapshot not supported",
+	"DeleteSnapshot not supported",
+	"CreateSnapshot not supported",
+	"SNAPSHOT_ACCESSIBILITY_CONSTRAINTS not supported",
+	"ControllerModifyVolume not supported",
+	"ControllerGetVolumeHealth not supported",
+	"ControllerListVolumeHealth not supported",
+	"GroupControllerService not supported",
+	"VolumeGroupSnapshots not supported",
+	"NodeGetVolumeHealth not supported",
+	"NodeGetStorageHealth not supported",
+}
+
+func TestCSISanity(t *testing.T) {
+	dir := lab.Dir(t)
+	export := lab.Exporter(t, lab.Dir(t))
+	socket := func(name string) string { return "unix://" + filepath.Join(dir, name) }
+	binary := lab.Binary(t)
+	lab.Start(t, exec.Command(binary, "controller", "--endpoint", socket("controller.sock")))
+	lab.Start(t, exec.Command(binary, "mounter", "--listen", socket("mounter.sock")))
+	lab.Start(t, exec.Command(binary, "node", "--endpoint", socket("node.sock"), "--nodeid", "sanity", "--mounter", socket("mounter.sock")))
+	for _, name := range []string{"controller.sock", "mounter.sock", "node.sock"} {
+		lab.Eventually(t, 10*time.Second, func() error { return answers(filepath.Join(dir, name)) })
+	}
+
+	config := sanity.NewTestConfig()
+	config.Address = socket("node.sock")
+	config.ControllerAddress = socket("controller.sock")
+	config.TargetPath = filepath.Join(dir, "target")
+	config.StagingPath = filepath.Join(dir, "staging")
+	config.TestVolumeParameters = map[string]string{"server": export.URL}
+	config.TestVolumeSize = 1 << 30
+	suite := sanity.GinkgoTest(&config)
+	defer suite.Finalize()
+	gomega.RegisterFailHandler(ginkgo.Fail)
+	ginkgo.ReportAfterSuite("nothing skipped that a claimed capability brings", func(report ginkgo.Report) { judge(t, report) })
+	ginkgo.RunSpecs(t, "csi-sanity")
+}
+
+// answers reports why nobody accepts connections on a unix socket.
+func answers(path string) error {
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// judge fails the test for every spec that was skipped for a reason that is not [notClaimed].
+func judge(t *testing.T, report ginkgo.Report) {
+	passed, skipped := 0, 0
+	for _, spec := range report.SpecReports {
+		switch {
+		case spec.State.String() == "passed":
+			passed++
+		case spec.State.String() == "skipped":
+			skipped++
+			if !slices.Contains(notClaimed, spec.Failure.Message) {
+				t.Errorf("skipped: %s: %s", spec.FullText(), spec.Failure.Message)
+			}
+		}
+	}
+	fmt.Printf("csi-sanity: %d specs passed, %d name a capability that is not claimed\n", passed, skipped)
+	if passed == 0 {
+		t.Error("no spec ran")
+	}
+}
