@@ -1,0 +1,258 @@
+package driver_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+)
+
+// plugin is an Identity and a Controller service whose DeleteVolume does what
+// a test says.
+type plugin struct {
+	csi.UnimplementedControllerServer
+	delete func(ctx context.Context) error
+}
+
+func (p *plugin) DeleteVolume(ctx context.Context, _ *csi.DeleteVolumeRequest) (*csi.DeleteVolumeResponse, error) {
+	return &csi.DeleteVolumeResponse{}, p.delete(ctx)
+}
+
+// log is a log that can be read while it is written.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// serving is a plugin being served. stop ends it and waits.
+type serving struct {
+	connection *grpc.ClientConn
+	log        *log
+	stop       func()
+}
+
+func serve(t *testing.T, endpoint string, p *plugin) *serving {
+	t.Helper()
+	listener, err := driver.Listen(t.Context(), endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := new(log)
+	ctx, cancel := context.WithCancel(t.Context())
+	ctx = klog.NewContext(ctx, textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(written), textlogger.Verbosity(2))))
+	served := make(chan error, 1)
+	go func() {
+		served <- driver.Serve(ctx, listener, func(r grpc.ServiceRegistrar) {
+			csi.RegisterIdentityServer(r, driver.NewIdentity(driver.IdentityOptions{Version: "v1"}))
+			csi.RegisterControllerServer(r, p)
+		})
+	}()
+	connection, err := grpc.NewClient("unix://"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	stop := func() {
+		once.Do(func() {
+			cancel()
+			if err := <-served; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+			connection.Close()
+		})
+	}
+	t.Cleanup(stop)
+	return &serving{connection, written, stop}
+}
+
+func socket(t *testing.T) string { return filepath.Join(t.TempDir(), "csi.sock") }
+
+func TestIdentity(t *testing.T) {
+	s := serve(t, "unix://"+socket(t), &plugin{})
+	client := csi.NewIdentityClient(s.connection)
+	info, err := client.GetPluginInfo(t.Context(), &csi.GetPluginInfoRequest{})
+	if err != nil || info.GetName() != "csi-9p.dev" || info.GetVendorVersion() != "v1" {
+		t.Errorf("got %v, %v", info, err)
+	}
+	capabilities, err := client.GetPluginCapabilities(t.Context(), &csi.GetPluginCapabilitiesRequest{})
+	if err != nil || len(capabilities.GetCapabilities()) != 2 {
+		t.Errorf("got %v, %v", capabilities, err)
+	}
+	probe, err := client.Probe(t.Context(), &csi.ProbeRequest{})
+	if err != nil || !probe.GetReady().GetValue() {
+		t.Errorf("got %v, %v", probe, err)
+	}
+	s.stop()
+	if strings.Contains(s.log.String(), "Probe") {
+		t.Errorf("periodic calls are logged:\n%s", s.log)
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	identity := driver.NewIdentity(driver.IdentityOptions{Name: "x", Ready: func(context.Context) bool { return false }})
+	probe, err := identity.Probe(t.Context(), &csi.ProbeRequest{})
+	if err != nil || probe.GetReady().GetValue() {
+		t.Errorf("got %v, %v", probe, err)
+	}
+}
+
+// One line a call, with its code and duration and without its secrets.
+func TestCallsAreLogged(t *testing.T) {
+	for name, test := range map[string]struct {
+		delete func(context.Context) error
+		code   codes.Code
+	}{
+		"fine":   {func(context.Context) error { return nil }, codes.OK},
+		"errno":  {func(context.Context) error { return fmt.Errorf("removing x: %w", unix.EACCES) }, codes.PermissionDenied},
+		"status": {func(context.Context) error { return status.Error(codes.Aborted, "pending") }, codes.Aborted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, socket(t), &plugin{delete: test.delete})
+			_, err := csi.NewControllerClient(s.connection).DeleteVolume(t.Context(),
+				&csi.DeleteVolumeRequest{VolumeId: "some-volume", Secrets: map[string]string{"key": "hunter2"}})
+			if status.Code(err) != test.code {
+				t.Errorf("got %v, want %v", err, test.code)
+			}
+			s.stop()
+			lines := 0
+			for line := range strings.Lines(s.log.String()) {
+				if !strings.Contains(line, "DeleteVolume") {
+					continue
+				}
+				lines++
+				for _, word := range []string{"some-volume", `code="` + test.code.String() + `"`, "duration="} {
+					if !strings.Contains(line, word) {
+						t.Errorf("%q does not tell %s", line, word)
+					}
+				}
+			}
+			if lines != 1 || strings.Contains(s.log.String(), "hunter2") {
+				t.Errorf("the log is\n%s", s.log)
+			}
+		})
+	}
+}
+
+func TestPanicIsInternal(t *testing.T) {
+	s := serve(t, socket(t), &plugin{delete: func(context.Context) error { panic("a fault") }})
+	client := csi.NewControllerClient(s.connection)
+	for range 2 { // the server lives on
+		_, err := client.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{})
+		if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "goroutine") {
+			t.Errorf("got %v", err)
+		}
+	}
+	s.stop()
+	if !strings.Contains(s.log.String(), "a fault") || !strings.Contains(s.log.String(), "server_test.go") {
+		t.Errorf("the log tells no cause:\n%s", s.log)
+	}
+}
+
+// A call in flight ends as it would have when the server is told to stop.
+func TestStopIsGraceful(t *testing.T) {
+	started, finish := make(chan struct{}), make(chan struct{})
+	path := socket(t)
+	s := serve(t, path, &plugin{delete: func(ctx context.Context) error {
+		close(started)
+		<-finish
+		return ctx.Err()
+	}})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := csi.NewControllerClient(s.connection).DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{})
+		answered <- err
+	}()
+	<-started
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.stop()
+	}()
+	for { // the listener goes first
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	close(finish)
+	if err := <-answered; err != nil {
+		t.Errorf("the call in flight: %v", err)
+	}
+	<-stopped
+}
+
+func TestListenReplacesStaleSocket(t *testing.T) {
+	path := socket(t)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.SetUnlinkOnClose(false)
+	listener.Close()
+	for _, endpoint := range []string{"unix://" + path, "unix:" + path, path} {
+		replaced, err := driver.Listen(t.Context(), endpoint)
+		if err != nil {
+			t.Errorf("%s: %v", endpoint, err)
+			continue
+		}
+		replaced.(*net.UnixListener).SetUnlinkOnClose(false)
+		replaced.Close()
+	}
+}
+
+func TestListenRefuses(t *testing.T) {
+	busy := socket(t)
+	listener, err := driver.Listen(t.Context(), busy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	file := socket(t)
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for endpoint, tells := range map[string]string{
+		busy:                              "another process listens",
+		file:                              "something else",
+		"tcp://127.0.0.1:1":               "unix:///path",
+		"unix://":                         "path is missing",
+		"":                                "path is missing",
+		filepath.Join(file, "x"):          "not a directory",
+		filepath.Join(t.TempDir(), "a/b"): "no such file",
+	} {
+		_, err := driver.Listen(t.Context(), endpoint)
+		if !errors.Is(err, driver.ErrEndpoint) || !strings.Contains(err.Error(), tells) {
+			t.Errorf("%q: got %v, want ErrEndpoint that tells %q", endpoint, err, tells)
+		}
+	}
+	if data, err := os.ReadFile(file); err != nil || string(data) != "precious" {
+		t.Errorf("the file is %q, %v", data, err)
+	}
+}
