@@ -69,7 +69,16 @@ func (l *heldLock) conflicts(o *heldLock) bool {
 
 // with runs call with a file's locks in hand.
 func (t *lockTable) with(id fileID, call func(*lockedFile)) {
+	f := t.take(id)
+	defer t.put(id, f)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	call(f)
+}
+
+func (t *lockTable) take(id fileID) *lockedFile {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	f := t.files[id]
 	if f == nil {
 		f = new(lockedFile)
@@ -79,12 +88,11 @@ func (t *lockTable) with(id fileID, call func(*lockedFile)) {
 		t.files[id] = f
 	}
 	f.users++
-	t.mu.Unlock()
+	return f
+}
 
-	f.mu.Lock()
-	call(f)
-	f.mu.Unlock()
-
+// put forgets a file without locks.
+func (t *lockTable) put(id fileID, f *lockedFile) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f.users--
