@@ -63,25 +63,12 @@ func (m *Mount) mounted() error {
 // must do by itself. A mount that is gone already is fine.
 func (m *Mount) Unmount(tb testing.TB) {
 	tb.Helper()
-	abort := m.abortFile()
 	err := unix.Unmount(m.Dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		tb.Errorf("unmount %s: %v", m.Dir, err)
 	}
-	if err := m.Wait(10 * time.Second); err != nil {
+	if err := m.Wait(10 * time.Second); errors.Is(err, ErrStillRuns) {
 		tb.Errorf("csi-9p mount after umount: %v", err)
-		if err := os.WriteFile(abort, []byte("1"), 0); err != nil {
-			tb.Logf("abort: %v", err)
-		}
+		m.Kill(tb)
 	}
-}
-
-// abortFile is the file that ends the mount's connection, whoever waits on it
-// (Documentation/filesystems/fuse/fuse.rst, "Aborting a filesystem connection").
-func (m *Mount) abortFile() string {
-	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(m.Dir))
-	if err != nil || len(mounts) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", mounts[0].Minor)
 }

@@ -102,12 +102,13 @@ func (p *Process) Kill(tb testing.TB) {
 	if err := syscall.Kill(-p.PID(), syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		tb.Errorf("kill %s: %v", p.cmd, err)
 	}
-	if err := p.Wait(10 * time.Second); errors.Is(err, errStillRuns) {
+	if err := p.Wait(10 * time.Second); errors.Is(err, ErrStillRuns) {
 		tb.Errorf("%s survives SIGKILL: it waits in the kernel", p.cmd)
 	}
 }
 
-var errStillRuns = errors.New("still runs")
+// ErrStillRuns is wrapped by [Process.Wait] when its time is up.
+var ErrStillRuns = errors.New("still runs")
 
 // Wait returns why the process ended, nil for exit status 0, or an error when
 // it has not ended in time.
@@ -116,7 +117,7 @@ func (p *Process) Wait(limit time.Duration) error {
 	case <-p.ended:
 		return p.err
 	case <-time.After(limit):
-		return fmt.Errorf("%s: %w after %v", p.cmd, errStillRuns, limit)
+		return fmt.Errorf("%s: %w after %v", p.cmd, ErrStillRuns, limit)
 	}
 }
 

@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 		"dirty":   dirtyPages,
 		"read":    readForever,
 		"write":   writeForever,
+		"rewrite": writeForever,
 	})
 }
 

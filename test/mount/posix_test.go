@@ -182,7 +182,7 @@ func attributes(t *testing.T, dir string) {
 	if now.Mtim.Sec < time.Now().Unix()-60 {
 		t.Errorf("utimensat with no times: mtime %v", now.Mtim)
 	}
-	must(t, os.Chmod(dir+"/f", 0o4755))
+	must(t, unix.Chmod(dir+"/f", 0o4755))
 	if info, err := os.Stat(dir + "/f"); err != nil || info.Mode() != 0o755|os.ModeSetuid {
 		t.Errorf("setuid: %v, %v", info.Mode(), err)
 	}
@@ -331,7 +331,7 @@ func removal(t *testing.T, dir string) {
 // modes: the umask applies, and a setgid directory hands its group down.
 func modes(t *testing.T, dir string) {
 	must(t, os.Chown(dir, 0, 77))
-	must(t, os.Chmod(dir, 0o2775))
+	must(t, unix.Chmod(dir, 0o2775))
 	old := unix.Umask(0o027)
 	defer unix.Umask(old)
 	f, err := os.OpenFile(dir+"/f", os.O_CREATE|os.O_WRONLY, 0o666)
