@@ -28,12 +28,10 @@ func (s *Session) Attach(ctx context.Context, o AttachOptions) (*Fid, error) {
 		err = s.do(ctx, func(l *link, _ bool) error { return f.attachOn(ctx, l) })
 	}
 	if err != nil {
-		failed := &Fid{session: s}
 		if f != nil {
 			f.Drop()
-			failed.place = &place{name: o.Aname}
 		}
-		return nil, failed.fail("attach "+o.Aname, err)
+		return nil, newError("attach", o.Aname, err)
 	}
 	return f, nil
 }

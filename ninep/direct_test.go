@@ -19,7 +19,15 @@ func (*direct) Withdraw(*transport.Call) bool { return false }
 func (*direct) Forget(uint16)                 {}
 func (d *direct) SetMsize(uint32)             {}
 func (d *direct) Lost() <-chan struct{}       { return d.lost }
-func (d *direct) Err() error                  { return transport.ErrClosed }
+
+func (d *direct) Err() error {
+	select {
+	case <-d.lost:
+		return transport.ErrClosed
+	default:
+		return nil
+	}
+}
 
 func (d *direct) Traits() transport.Traits {
 	return transport.Traits{Name: "direct", MaxMsize: d.msize, Threshold: 1024}

@@ -53,12 +53,33 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Errno, e.Cause}
 }
 
-// errnoOf returns the number that an error without one stands for.
+// newError makes the error of an operation.
+func newError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errno, ok := err.(unix.Errno); ok {
+		return &Error{Op: op, Path: path, Errno: errno}
+	}
+	return &Error{Op: op, Path: path, Errno: errnoOf(err), Cause: err}
+}
+
+// fail makes the error of an operation on the fid, or on the file that the names lead to from there.
+func (f *Fid) fail(op string, err error, names ...string) error {
+	if err == nil {
+		return nil
+	}
+	path := f.Path()
+	if len(names) > 0 {
+		path = strings.TrimSuffix(path, "/") + "/" + strings.Join(names, "/")
+	}
+	return newError(op, path, err)
+}
+
+// errnoOf returns the number that an error without one stands for. What the system says of a connection's end is no
+// answer to the operation.
 func errnoOf(err error) unix.Errno {
-	var errno unix.Errno
 	switch {
-	case errors.As(err, &errno):
-		return errno
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return unix.EINTR
 	case errors.Is(err, ErrTooLong):

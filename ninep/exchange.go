@@ -70,6 +70,9 @@ func (l *link) begin(ctx context.Context, r request) (*exchange, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := l.conn.Err(); err != nil {
+		return nil, &linkError{reason: err, unsent: true}
+	}
 	if err := pinAll(r.fids); err != nil {
 		return nil, err
 	}

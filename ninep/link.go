@@ -25,8 +25,11 @@ var (
 	errForgotten = errors.New("flushed")
 )
 
-// linkError is the outcome of a message whose connection died: it happened or not.
-type linkError struct{ reason error }
+// linkError is the outcome of a message whose connection died: it happened or not, unless it is known to be unsent.
+type linkError struct {
+	reason error
+	unsent bool
+}
 
 func (e *linkError) Error() string { return "connection lost: " + e.reason.Error() }
 func (e *linkError) Unwrap() error { return e.reason }
@@ -42,6 +45,8 @@ type call struct {
 	transport.Call
 	link     *link
 	receiver receiver
+
+	unsent bool // the connection was dead before the call was sent
 
 	// canceled keeps a call that cancel met too early from being sent. It is guarded by link.mu.
 	canceled bool
@@ -86,13 +91,13 @@ func (l *link) maxPayload() int { return int(l.msize) - IOHeaderSize }
 // submit gives the call a tag and sends it. It never blocks: without a free tag the call waits for one, and on a dead
 // link its receiver is told at once.
 func (l *link) submit(c *call) {
-	c.link, c.Done, c.N, c.Err = l, c, 0, nil
+	c.link, c.Done, c.N, c.Err, c.unsent = l, c, 0, nil, false
 	l.mu.Lock()
 	switch {
 	case c.canceled:
 		c.Err = errUnsent
 	case l.dead != nil:
-		c.Err = l.dead
+		c.Err, c.unsent = l.dead, true
 	default:
 		serial, ok := l.assign(c)
 		if !ok {
@@ -162,7 +167,7 @@ func (l *link) release(c *call) {
 	}
 	l.mu.Unlock()
 	for _, f := range failed {
-		f.Err = c.Err
+		f.Err, f.unsent = c.Err, true
 		f.receiver.received()
 	}
 	if next != nil {
@@ -219,7 +224,7 @@ func (c *call) answer() ([]byte, error) {
 	case errors.Is(c.Err, transport.ErrForgotten):
 		return nil, errForgotten
 	case isConnError(c.Err):
-		return nil, &linkError{c.Err}
+		return nil, &linkError{c.Err, c.unsent}
 	default:
 		return nil, c.Err
 	}

@@ -29,9 +29,8 @@ func (f *Fid) Mknod(ctx context.Context, name string, mode, major, minor, gid ui
 
 // make sends a message that makes a name of this kind, whose answer is a qid.
 func (f *Fid) make(ctx context.Context, op, name string, kind QIDType, m Message) (QID, error) {
-	op += " " + name
 	if err := checkName(name); err != nil {
-		return QID{}, f.fail(op, err)
+		return QID{}, f.fail(op, err, name)
 	}
 	var reply madeReply
 	err := f.session.do(ctx, func(l *link, again bool) error {
@@ -41,7 +40,7 @@ func (f *Fid) make(ctx context.Context, op, name string, kind QIDType, m Message
 		}
 		return err
 	})
-	return reply.QID, f.fail(op, err)
+	return reply.QID, f.fail(op, err, name)
 }
 
 // made returns what is under the name if it is of this kind, else EEXIST.
@@ -66,9 +65,8 @@ type madeReply struct{ Rmkdir }
 
 // Link makes the name in this directory another name of the target.
 func (f *Fid) Link(ctx context.Context, target *Fid, name string) error {
-	op := "link " + name
 	if err := checkName(name); err != nil {
-		return f.fail(op, err)
+		return f.fail("link", err, name)
 	}
 	m := &Tlink{Dir: f.number, Fid: target.number, Name: name}
 	err := f.session.do(ctx, func(l *link, again bool) error {
@@ -82,5 +80,5 @@ func (f *Fid) Link(ctx context.Context, target *Fid, name string) error {
 		}
 		return err
 	})
-	return f.fail(op, err)
+	return f.fail("link", err, name)
 }

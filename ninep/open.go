@@ -2,7 +2,6 @@ package ninep
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,22 +70,32 @@ func (f *Fid) opened(qid QID, iounit, flags uint32) {
 // Create makes a regular file in this directory and opens it, and the fid becomes the file's: give it a clone from
 // Walk. flags are the host's O_*; O_CREAT goes without saying, and O_EXCL must be among them for the name to be new.
 func (f *Fid) Create(ctx context.Context, name string, flags, mode, gid uint32) error {
-	op := "lcreate " + name
 	if err := checkName(name); err != nil {
-		return f.fail(op, err)
+		return f.fail("lcreate", err, name)
 	}
 	if f.isOpen() {
-		return f.fail(op, unix.EINVAL)
+		return f.fail("lcreate", unix.EINVAL, name)
 	}
 	t := &Tlcreate{Fid: f.number, Name: name, Flags: wireFlags(flags) | OpenCreate, Mode: mode, GID: gid}
+	there := false
 	err := f.session.do(ctx, func(l *link, again bool) error {
-		err := f.createOn(ctx, l, t)
-		if again && err == unix.EEXIST {
-			return f.openCreated(ctx, l, t)
+		var err error
+		if !there {
+			err = f.createOn(ctx, l, t)
+			if !again || err != unix.EEXIST {
+				return err
+			}
+			// The Tlcreate whose connection was lost is taken to have made it. Once the fid is the file's it
+			// stays so, should the connection be lost again.
+			err = f.walkOn(ctx, l, f, []string{name})
+			there = err == nil
+		}
+		if there {
+			err = f.openOn(ctx, l, t.Flags&^(OpenCreate|OpenExcl))
 		}
 		return err
 	})
-	return f.fail(op, err)
+	return f.fail("lcreate", err, name)
 }
 
 func (f *Fid) createOn(ctx context.Context, l *link, t *Tlcreate) error {
@@ -101,18 +110,4 @@ func (f *Fid) createOn(ctx context.Context, l *link, t *Tlcreate) error {
 			f.opened(reply.QID, reply.IOUnit, t.Flags)
 		},
 	})
-}
-
-// openCreated opens what the Tlcreate of a try whose connection was lost has made: that the name exists now is taken
-// for its work.
-func (f *Fid) openCreated(ctx context.Context, l *link, t *Tlcreate) error {
-	err := f.walkOn(ctx, l, f, []string{t.Name})
-	if err != nil {
-		return err
-	}
-	err = f.openOn(ctx, l, t.Flags&^(OpenCreate|OpenExcl))
-	if errors.Is(err, unix.ENOENT) {
-		return unix.EEXIST
-	}
-	return err
 }

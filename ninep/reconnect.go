@@ -102,12 +102,5 @@ func (b *backOff) wait(ctx context.Context) bool {
 	if d > 0 {
 		d = d/2 + rand.N(d/2+1)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return pause(ctx, d)
 }

@@ -12,10 +12,9 @@ import (
 // A rename whose connection was lost is sent again, and an ENOENT is then taken for the first one's work if the new
 // name leads to a file.
 func (f *Fid) Rename(ctx context.Context, oldName string, newDir *Fid, newName string) error {
-	op := "rename " + oldName + " to " + newName
 	for _, name := range []string{oldName, newName} {
 		if err := checkName(name); err != nil {
-			return f.fail(op, err)
+			return f.fail("rename to "+newName, err, oldName)
 		}
 	}
 	from, to := f.where(), newDir.where()
@@ -33,7 +32,7 @@ func (f *Fid) Rename(ctx context.Context, oldName string, newDir *Fid, newName s
 		}
 		return err
 	})
-	return f.fail(op, err)
+	return f.fail("rename to "+newName, err, oldName)
 }
 
 func (f *Fid) renameOn(ctx context.Context, l *link, settle func(error), oldName string, newDir *Fid, newName string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -161,31 +162,77 @@ func (f *Fid) reopen(ctx context.Context, l *link) error {
 	if !open {
 		return nil
 	}
-	return f.openOn(ctx, l, flags)
+	qid := f.QID()
+	if err := f.openOn(ctx, l, flags); err != nil {
+		return err
+	}
+	if !qid.SameFile(f.QID()) {
+		return unix.ESTALE // replaced between the walk and this
+	}
+	return nil
 }
+
+// Locks that the server has for the connection that was lost may be in the way of this one's until it has noticed.
+const (
+	relockTime  = 2 * time.Second
+	relockPause = 20 * time.Millisecond
+)
 
 // relock takes the fid's locks again.
 func (f *Fid) relock(ctx context.Context, l *link) error {
 	f.mu.Lock()
 	locks := slices.Clone(f.locks)
 	f.mu.Unlock()
+	if len(locks) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, relockTime)
+	defer cancel()
 	for _, lock := range locks {
-		status, err := f.reclaim(ctx, l, lock, LockBlock|LockReclaim)
-		if err == unix.EINVAL {
-			// QEMU knows no flag but LockBlock.
-			status, err = f.reclaim(ctx, l, lock, LockBlock)
-		}
-		if err != nil {
-			return err
-		}
-		if status != LockSuccess {
-			return unix.EIO
+		for {
+			err := f.reclaim(ctx, l, lock)
+			if err == nil {
+				break
+			}
+			if err != unix.EAGAIN || !pause(ctx, relockPause) {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (f *Fid) reclaim(ctx context.Context, l *link, lock Lock, flags uint32) (LockStatus, error) {
+// pause waits, and reports whether it was not cancelled.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// reclaim takes a lock again. EAGAIN: not now.
+func (f *Fid) reclaim(ctx context.Context, l *link, lock Lock) error {
+	status, err := f.relockOnce(ctx, l, lock, LockBlock|LockReclaim)
+	if err == unix.EINVAL {
+		// QEMU knows no flag but LockBlock.
+		status, err = f.relockOnce(ctx, l, lock, LockBlock)
+	}
+	switch {
+	case err != nil:
+		return err
+	case status == LockSuccess:
+		return nil
+	case status == LockError:
+		return unix.ENOLCK
+	}
+	return unix.EAGAIN
+}
+
+func (f *Fid) relockOnce(ctx context.Context, l *link, lock Lock, flags uint32) (LockStatus, error) {
 	var reply lockReply
 	err := l.roundTrip(ctx, request{message: f.tlock(lock, flags), reply: &reply, fids: [2]*Fid{f}})
 	return reply.Status, err

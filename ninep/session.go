@@ -4,14 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/transport"
 )
@@ -217,14 +214,17 @@ func (s *Session) isClosed() bool {
 // may be repeated from its start. again is false only if no earlier try can have had an effect on the server.
 func (s *Session) do(ctx context.Context, try func(l *link, again bool) error) error {
 	var patience patience
-	for again := false; ; again = true {
+	for again := false; ; {
 		l, err := s.await(ctx)
 		if err != nil {
 			return err
 		}
-		if err = try(l, again); !isLost(err) {
+		err = try(l, again)
+		lost, ok := err.(*linkError)
+		if !ok {
 			return err
 		}
+		again = again || !lost.unsent
 		s.lost(l)
 		if patience.over(s.config.ReconnectTimeout) {
 			return s.lostError()
@@ -242,22 +242,4 @@ func (p *patience) over(timeout time.Duration) bool {
 		p.since = time.Now()
 	}
 	return timeout > 0 && time.Since(p.since) > timeout
-}
-
-// fail makes the error of an operation on a fid.
-func (f *Fid) fail(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if e, ok := err.(*Error); ok {
-		return e
-	}
-	e := &Error{Op: op, Path: f.Path(), Errno: errnoOf(err), Cause: err}
-	if _, bare := err.(unix.Errno); bare {
-		e.Cause = nil
-	}
-	if errors.Is(err, ErrLost) || errors.Is(err, ErrClosed) || errors.Is(err, ErrMalformed) {
-		e.Errno = unix.EIO
-	}
-	return e
 }

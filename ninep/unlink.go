@@ -11,9 +11,8 @@ import (
 //
 // An unlink whose connection was lost is sent again, and an ENOENT is then taken for the first one's work.
 func (f *Fid) Unlink(ctx context.Context, name string, dir bool) error {
-	op := "unlink " + name
 	if err := checkName(name); err != nil {
-		return f.fail(op, err)
+		return f.fail("unlink", err, name)
 	}
 	err := f.session.do(ctx, func(l *link, again bool) error {
 		err := f.unlinkOn(ctx, l, name, dir)
@@ -23,7 +22,7 @@ func (f *Fid) Unlink(ctx context.Context, name string, dir bool) error {
 		}
 		return err
 	})
-	return f.fail(op, err)
+	return f.fail("unlink", err, name)
 }
 
 func (f *Fid) unlinkOn(ctx context.Context, l *link, name string, dir bool) error {

@@ -24,7 +24,7 @@ func checkName(name string) error {
 func (f *Fid) Walk(ctx context.Context, names ...string) (*Fid, error) {
 	n, err := f.walk(ctx, names)
 	if err != nil {
-		return nil, f.fail("walk "+strings.Join(names, "/"), err)
+		return nil, f.fail("walk", err, names...)
 	}
 	return n, nil
 }
@@ -153,24 +153,28 @@ func (w *walk) outcome(err error) error {
 // together where the server is known to take them in order.
 func (f *Fid) WalkAttr(ctx context.Context, name string) (*Fid, Attr, error) {
 	if err := checkName(name); err != nil {
-		return nil, Attr{}, f.fail("walk "+name, err)
+		return nil, Attr{}, f.fail("walk", err, name)
 	}
 	if f.isOpen() {
-		return nil, Attr{}, f.fail("walk "+name, unix.EINVAL)
+		return nil, Attr{}, f.fail("walk", unix.EINVAL, name)
 	}
 	n, err := f.session.newFid(f.volume)
 	if err != nil {
-		return nil, Attr{}, f.fail("walk "+name, err)
+		return nil, Attr{}, f.fail("walk", err, name)
 	}
 	var a Attr
-	err = f.session.do(ctx, func(l *link, _ bool) error {
+	err = f.session.do(ctx, func(l *link, again bool) error {
 		var err error
-		a, err = f.walkAttrOn(ctx, l, n, name)
+		if again && n.where() != nil {
+			a, err = n.getattrOn(ctx, l, AttrBasic) // the walk was answered, and n is bound again
+		} else {
+			a, err = f.walkAttrOn(ctx, l, n, name)
+		}
 		return err
 	})
 	if err != nil {
 		n.Drop()
-		return nil, Attr{}, f.fail("walk "+name, err)
+		return nil, Attr{}, f.fail("walk", err, name)
 	}
 	return n, a, nil
 }
