@@ -167,25 +167,31 @@ func (vs *Volumes) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// list returns the state of all volumes, or of the one with that id.
+// list returns the state of all volumes, or of the one with that id, which may
+// drain if no newer one has the id.
 func (vs *Volumes) list(id string) ([]Status, error) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	if id != "" {
-		v, ok := vs.current[id]
-		if !ok {
-			return nil, fmt.Errorf("%w %s", ErrUnknownVolume, id)
-		}
+	if v, ok := vs.current[id]; ok {
 		return []Status{v.Status()}, nil
 	}
 	var all []Status
-	for _, v := range vs.current {
-		all = append(all, v.Status())
+	if id == "" {
+		for _, v := range vs.current {
+			all = append(all, v.Status())
+		}
 	}
 	for v := range vs.draining {
 		status := v.Status()
 		status.State = Draining
-		all = append(all, status)
+		if id == "" {
+			all = append(all, status)
+		} else if v.spec.VolumeID == id {
+			return []Status{status}, nil
+		}
+	}
+	if id != "" {
+		return nil, fmt.Errorf("%w %s", ErrUnknownVolume, id)
 	}
 	return all, nil
 }
