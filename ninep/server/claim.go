@@ -16,7 +16,7 @@ func (c *conn) claim(r *request) error {
 	case *ninep.Twalk:
 		return c.claimWalk(r, m)
 	case *ninep.Txattrwalk:
-		return c.holdBoth(r, m.Fid, use, m.NewFid, bind)
+		return c.holdBoth(r, m.Fid, m.NewFid, bind)
 	case *ninep.Tlopen:
 		return c.hold(r, m.Fid, alter)
 	case *ninep.Tlcreate:
@@ -28,11 +28,11 @@ func (c *conn) claim(r *request) error {
 	case *ninep.Tremove:
 		return c.hold(r, m.Fid, end)
 	case *ninep.Trename:
-		return c.holdBoth(r, m.Fid, use, m.Dir, use)
+		return c.holdBoth(r, m.Fid, m.Dir, use)
 	case *ninep.Trenameat:
-		return c.holdBoth(r, m.OldDir, use, m.NewDir, use)
+		return c.holdBoth(r, m.OldDir, m.NewDir, use)
 	case *ninep.Tlink:
-		return c.holdBoth(r, m.Dir, use, m.Fid, use)
+		return c.holdBoth(r, m.Dir, m.Fid, use)
 	}
 	return c.claimOne(r)
 }
@@ -72,14 +72,15 @@ func (c *conn) claimWalk(r *request, m *ninep.Twalk) error {
 	if m.Fid == m.NewFid {
 		return c.hold(r, m.Fid, alter)
 	}
-	return c.holdBoth(r, m.Fid, use, m.NewFid, bind)
+	return c.holdBoth(r, m.Fid, m.NewFid, bind)
 }
 
-func (c *conn) holdBoth(r *request, a ninep.FID, roleA role, b ninep.FID, roleB role) error {
-	if err := c.hold(r, a, roleA); err != nil {
+// holdBoth takes places at a fid that is used and at another in some role.
+func (c *conn) holdBoth(r *request, used, other ninep.FID, role role) error {
+	if err := c.hold(r, used, use); err != nil {
 		return err
 	}
-	return c.hold(r, b, roleB)
+	return c.hold(r, other, role)
 }
 
 func (c *conn) hold(r *request, num ninep.FID, role role) error {

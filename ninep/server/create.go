@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
@@ -49,10 +51,10 @@ func (s *Server) create(dir *file, m *ninep.Tlcreate, flags int) (fd int, err er
 			fd, err = openBeneath(dir.fd, m.Name, flags|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, m.Mode&permissions)
 			return err
 		})
-		if err != unix.EEXIST || m.Flags&ninep.OpenExcl != 0 {
+		if !errors.Is(err, unix.EEXIST) || m.Flags&ninep.OpenExcl != 0 {
 			return fd, err
 		}
-		if fd, err = s.openExisting(dir, m.Name, flags); err != unix.ENOENT {
+		if fd, err = s.openExisting(dir, m.Name, flags); !errors.Is(err, unix.ENOENT) {
 			return fd, err
 		}
 	}

@@ -123,7 +123,7 @@ func setThread(groups []uint32, uid, gid uint32) error {
 
 // setID calls setfsuid(2) or setfsgid(2), and once more with an invalid id to learn whether it did anything.
 func setID(call uintptr, id uint32) bool {
-	unix.RawSyscall(call, uintptr(id), 0, 0)
+	_, _, _ = unix.RawSyscall(call, uintptr(id), 0, 0)
 	now, _, _ := unix.RawSyscall(call, uintptr(^uint32(0)), 0, 0)
 	return uint32(now) == id
 }

@@ -224,6 +224,9 @@ func TestSpecialFiles(t *testing.T) {
 	e := newExport(t, server.Options{})
 	c := e.client(0)
 	for name, mode := range map[string]uint32{"fifo": unix.S_IFIFO, "socket": unix.S_IFSOCK, "null": unix.S_IFCHR} {
+		if mode == unix.S_IFCHR && os.Getuid() != 0 {
+			continue
+		}
 		ask[*ninep.Rmknod](c, &ninep.Tmknod{Fid: 0, Name: name, Mode: mode | 0o666, Major: 1, Minor: 3, GID: ninep.NoUID})
 		fid := c.walk(name)
 		a := c.getattr(fid)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -61,7 +62,7 @@ func (c *conn) write(r *request) error {
 		return unix.EFBIG
 	}
 	n, err := f.pwrite(data, int64(r.io.offset))
-	if err == unix.EINVAL && f.undirect() {
+	if errors.Is(err, unix.EINVAL) && f.undirect() {
 		n, err = f.pwrite(data, int64(r.io.offset))
 	}
 	if err != nil {

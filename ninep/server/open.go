@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
@@ -93,7 +95,7 @@ func (s *Server) openFile(user *identity, held int, typ uint32, flags int) (fd i
 	}
 	err = user.do(func() error {
 		fd, err = s.reopen(held, flags)
-		if err == unix.EPERM && flags&unix.O_NOATIME != 0 {
+		if errors.Is(err, unix.EPERM) && flags&unix.O_NOATIME != 0 {
 			// Only a file's owner may leave its atime alone.
 			fd, err = s.reopen(held, flags&^unix.O_NOATIME)
 		}

@@ -36,19 +36,20 @@ func (c *conn) receive() (*request, error) {
 		c.recycle(r)
 		return nil, err
 	}
-	return c.register(r)
+	return c.register(r), nil
 }
 
-// register takes a request's places, in the order in which requests arrive.
-func (c *conn) register(r *request) (*request, error) {
+// register takes a request's places, in the order in which requests arrive. It returns nil if no worker is needed.
+func (c *conn) register(r *request) *request {
 	switch m := r.msg.(type) {
 	case *ninep.Tversion:
-		return nil, c.version(r, m)
+		c.version(r, m)
+		return nil
 	case *ninep.Tflush:
 		if c.exchange.flush(r, m.OldTag) {
-			return nil, nil
+			return nil
 		}
-		return r, nil
+		return r
 	}
 	if r.err == nil && !c.agreed {
 		r.err = errNoVersion
@@ -56,7 +57,7 @@ func (c *conn) register(r *request) (*request, error) {
 	if r.err == nil {
 		r.err = c.claim(r)
 	}
-	return r, nil
+	return r
 }
 
 func (c *conn) receiveBody(r *request, n int) error {

@@ -13,7 +13,7 @@ const unknownVersion = "unknown"
 
 // version starts the conversation over: what is outstanding is answered first, then every fid is given back. It runs in
 // the reader, so that nothing else is read meanwhile.
-func (c *conn) version(r *request, m *ninep.Tversion) error {
+func (c *conn) version(r *request, m *ninep.Tversion) {
 	c.exchange.quiesce()
 	c.fids.clear()
 	c.agreed = false
@@ -30,7 +30,6 @@ func (c *conn) version(r *request, m *ninep.Tversion) error {
 		r.answer(reply, c.msize)
 	}
 	c.complete(r)
-	return nil
 }
 
 // attach binds a fid to the tree of that name for a user.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"strings"
 	"sync"
 
@@ -18,7 +19,6 @@ type xattr struct {
 	writing bool
 	size    int    // announced, when writing
 	flags   uint32 // of setxattr(2), when writing
-	done    bool   // it was set
 }
 
 // read answers Tread from the value.
@@ -85,7 +85,7 @@ func readXattr(path, name string) ([]byte, error) {
 		}
 		value := make([]byte, n)
 		n, err = call(value)
-		if err != unix.ERANGE {
+		if !errors.Is(err, unix.ERANGE) {
 			return value[:max(n, 0)], err
 		}
 	}
