@@ -22,8 +22,10 @@ type Count struct {
 
 // Options shape a Scanner. Zero fields take the defaults.
 type Options struct {
-	// Interval is the time between the starts of two scans; a scan that takes
-	// longer than a tenth of it makes the next one come later, in proportion.
+	// Interval is the time between two scans; after one that took longer than a
+	// tenth of it, the next comes later, in proportion. Who asks makes it come
+	// earlier, so that a small tree's figures are fresh while somebody looks:
+	// after a second, or a hundred times what the last scan took.
 	Interval time.Duration // default 5 minutes
 	// Budget is the share of the time in which a scan has a message under way;
 	// the rest it sleeps. It never has more than one or two.
@@ -35,6 +37,7 @@ type Scanner struct {
 	options Options
 	root    *ninep.Fid
 	last    atomic.Pointer[Count]
+	asked   chan struct{} // holds one if Last was called since the last scan
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
@@ -50,13 +53,17 @@ func Start(ctx context.Context, root *ninep.Fid, o Options) *Scanner {
 		o.Budget = 0.2
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Scanner{options: o, root: root, cancel: cancel, done: make(chan struct{})}
+	s := &Scanner{options: o, root: root, asked: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
 	go s.run(ctx)
 	return s
 }
 
 // Last returns the latest complete count. Before the first there is none.
 func (s *Scanner) Last() (Count, bool) {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
 	if count := s.last.Load(); count != nil {
 		return *count, true
 	}
@@ -83,7 +90,25 @@ func (s *Scanner) run(ctx context.Context) {
 		} else if ctx.Err() == nil {
 			logger.V(2).Info("Could not count the volume's use", "reason", err.Error())
 		}
-		sleep(ctx, max(s.options.Interval, 10*took)-took)
+		s.rest(ctx, took)
+	}
+}
+
+// rest waits for the time of the next scan.
+func (s *Scanner) rest(ctx context.Context, took time.Duration) {
+	regular := time.NewTimer(max(s.options.Interval, 10*took))
+	defer regular.Stop()
+	early := time.NewTimer(max(time.Second, 100*took))
+	defer early.Stop()
+	select {
+	case <-ctx.Done():
+	case <-regular.C:
+	case <-early.C:
+		select {
+		case <-ctx.Done():
+		case <-regular.C:
+		case <-s.asked:
+		}
 	}
 }
 
