@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 
 	"github.com/csi-9p/csi-9p/transport"
 )
@@ -45,10 +46,10 @@ func (f *Fid) attachOn(ctx context.Context, l *link) error {
 		reply:   &reply,
 		fids:    [2]*Fid{f},
 		settle: func(err error) {
-			switch err {
-			case nil:
+			switch {
+			case err == nil:
 				f.bind(l, reply.QID, f.session.places.root(o.Aname))
-			case errForgotten:
+			case errors.Is(err, errForgotten):
 				f.maybeBind(l)
 			default:
 				f.refused(err)

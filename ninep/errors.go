@@ -58,7 +58,7 @@ func newError(op, path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errno, ok := err.(unix.Errno); ok {
+	if errno, ok := refusal(err); ok {
 		return &Error{Op: op, Path: path, Errno: errno}
 	}
 	return &Error{Op: op, Path: path, Errno: errnoOf(err), Cause: err}
@@ -89,10 +89,14 @@ func errnoOf(err error) unix.Errno {
 }
 
 // isUnsupported reports whether the server answered that it does not know such a message.
-func isUnsupported(err error) bool { return err == unix.EOPNOTSUPP || err == unix.ENOSYS }
+func isUnsupported(err error) bool {
+	errno, ok := refusal(err)
+	return ok && (errno == unix.EOPNOTSUPP || errno == unix.ENOSYS)
+}
 
-// isRefusal reports whether the error is a number that the server answered.
-func isRefusal(err error) bool {
-	_, refused := err.(unix.Errno)
-	return refused
+// refusal returns the number of an error that is one and nothing else: the server's answer, or this package's own. One
+// inside another error, such as that of a socket, is neither.
+func refusal(err error) (errno unix.Errno, ok bool) {
+	errno, ok = err.(unix.Errno) //nolint:errorlint // see above
+	return errno, ok
 }

@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -120,7 +121,7 @@ func (x *exchange) wait(ctx context.Context) (int, error) {
 	}
 	n, err := x.n, x.err
 	x.recycle()
-	if err == errForgotten || err == errUnsent {
+	if errors.Is(err, errForgotten) || errors.Is(err, errUnsent) {
 		err = ctx.Err()
 	}
 	return n, err

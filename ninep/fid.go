@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -60,12 +61,12 @@ func (s *Session) newFid(v *volume) (*Fid, error) {
 // refused learns from the errno of a message that would have bound the fid how many the server bears.
 func (f *Fid) refused(err error) {
 	features := &f.session.features
-	switch err {
-	case unix.ERANGE:
+	switch {
+	case errors.Is(err, unix.ERANGE):
 		// nfs-ganesha's table has 1024 entries and it refuses higher numbers for good.
 		features.fidLimit.Store(max(uint32(f.number), 1))
 		features.maxFids.Store(uint32(f.number))
-	case unix.ENFILE, unix.EMFILE:
+	case errors.Is(err, unix.ENFILE), errors.Is(err, unix.EMFILE):
 		features.maxFids.Store(uint32(f.number))
 	}
 }
@@ -262,7 +263,7 @@ func (c *clunk) received() {
 func (f *Fid) Remove(ctx context.Context) error {
 	err := f.session.do(ctx, func(l *link, again bool) error {
 		err := f.removeOn(ctx, l)
-		if again && (err == unix.ENOENT || err == unix.ESTALE) {
+		if again && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESTALE)) {
 			return nil // the try whose connection was lost has done it
 		}
 		return err
@@ -278,7 +279,7 @@ func (f *Fid) removeOn(ctx context.Context, l *link) error {
 		message: &Tremove{Fid: f.number}, reply: &Rremove{}, fids: [2]*Fid{f},
 		settle: func(err error) {
 			switch {
-			case err == errUnsent || err == errForgotten || isLost(err):
+			case errors.Is(err, errUnsent), errors.Is(err, errForgotten), isLost(err):
 				return
 			case err == nil:
 				f.session.places.removePlace(f.where())

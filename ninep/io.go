@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // maxParts is how many messages of one IO are in flight together: enough that a 1 MiB request in messages of 64 KiB
 // costs one round trip.
-const maxParts = 16
+const maxParts = 32
 
 // IO is an asynchronous read or write of any length. It is the caller's, who may embed it and use it again after Done;
 // starting one allocates nothing. The exported fields are not to be touched between the start and Done.
@@ -184,8 +182,17 @@ func (f *Fid) transfer(ctx context.Context, p []byte, off int64, write bool) (n 
 	n, err = w.N, w.Err
 	w.Buf, w.Err = nil, nil
 	waitedIOs.Put(w)
-	if e, ok := err.(*Error); ok && errors.Is(e.Cause, context.Canceled) {
-		e.Errno, e.Cause = unix.EINTR, ctx.Err()
+	if err != nil {
+		err = cancelledBy(ctx, err)
 	}
 	return n, err
+}
+
+// cancelledBy gives the error of an IO that was canceled for a context that context's reason.
+func cancelledBy(ctx context.Context, err error) error {
+	var e *Error
+	if errors.As(err, &e) && errors.Is(e.Cause, context.Canceled) {
+		e.Cause = ctx.Err()
+	}
+	return err
 }

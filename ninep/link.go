@@ -31,13 +31,16 @@ type linkError struct {
 	unsent bool
 }
 
+// The reason is not unwrapped: a number in it is the local system's and answers nothing.
 func (e *linkError) Error() string { return "connection lost: " + e.reason.Error() }
-func (e *linkError) Unwrap() error { return e.reason }
 
 // isLost reports whether the error is that of a message whose connection died.
 func isLost(err error) bool {
-	_, lost := err.(*linkError)
-	return lost
+	if err == nil {
+		return false // what errors.As needs is on the heap
+	}
+	var lost *linkError
+	return errors.As(err, &lost)
 }
 
 // call is one message on its way over one link, and the room for its reply. What embeds it is its receiver.
@@ -84,9 +87,6 @@ type slot struct {
 }
 
 func newLink(conn transport.Conn, msize uint32) *link { return &link{conn: conn, msize: msize} }
-
-// maxPayload is the most bytes that one message carries.
-func (l *link) maxPayload() int { return int(l.msize) - IOHeaderSize }
 
 // submit gives the call a tag and sends it. It never blocks: without a free tag the call waits for one, and on a dead
 // link its receiver is told at once.
@@ -213,7 +213,7 @@ func (l *link) reason() error {
 
 // isConnError tells the death of a connection from what befell one call only.
 func isConnError(err error) bool {
-	return !errors.Is(err, transport.ErrForgotten) && !errors.Is(err, transport.ErrInvalidCall) && err != errUnsent
+	return !errors.Is(err, transport.ErrForgotten) && !errors.Is(err, transport.ErrInvalidCall) && !errors.Is(err, errUnsent)
 }
 
 // answer returns the body of the reply, or why there is none: a number that the server answered, a [linkError],

@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,7 @@ func (f *Fid) make(ctx context.Context, op, name string, kind QIDType, m Message
 	var reply madeReply
 	err := f.session.do(ctx, func(l *link, again bool) error {
 		err := l.roundTrip(ctx, request{message: m, reply: &reply, fids: [2]*Fid{f}})
-		if again && err == unix.EEXIST {
+		if again && errors.Is(err, unix.EEXIST) {
 			reply.QID, err = f.made(ctx, l, name, kind)
 		}
 		return err
@@ -71,7 +72,7 @@ func (f *Fid) Link(ctx context.Context, target *Fid, name string) error {
 	m := &Tlink{Dir: f.number, Fid: target.number, Name: name}
 	err := f.session.do(ctx, func(l *link, again bool) error {
 		err := l.roundTrip(ctx, request{message: m, fids: [2]*Fid{f, target}})
-		if again && err == unix.EEXIST {
+		if again && errors.Is(err, unix.EEXIST) {
 			var qid QID
 			qid, err = f.made(ctx, l, name, target.QID().Type&(QTDir|QTSymlink))
 			if err == nil && !qid.SameFile(target.QID()) {

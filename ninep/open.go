@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,7 +83,7 @@ func (f *Fid) Create(ctx context.Context, name string, flags, mode, gid uint32) 
 		var err error
 		if !there {
 			err = f.createOn(ctx, l, t)
-			if !again || err != unix.EEXIST {
+			if !again || !errors.Is(err, unix.EEXIST) {
 				return err
 			}
 			// The Tlcreate whose connection was lost is taken to have made it. Once the fid is the file's it

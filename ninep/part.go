@@ -3,6 +3,7 @@ package ninep
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -120,7 +121,7 @@ func (p *part) received() {
 			return
 		}
 		s.park(p)
-	case err == errUnsent || err == errForgotten:
+	case errors.Is(err, errUnsent), errors.Is(err, errForgotten):
 		p.finish(context.Canceled)
 	case err != nil:
 		p.finish(err)

@@ -63,14 +63,14 @@ func (p *place) child(name string) *place {
 	return c
 }
 
-// attach puts c into the directory p.
-func (c *place) attach(p *place, name string) {
-	if p.children == nil {
-		p.children = map[string]*place{}
+// attach puts p into a directory.
+func (p *place) attach(dir *place, name string) {
+	if dir.children == nil {
+		dir.children = map[string]*place{}
 	}
-	p.children[name] = c
-	p.refs++
-	c.parent, c.name = p, name
+	dir.children[name] = p
+	dir.refs++
+	p.parent, p.name = dir, name
 }
 
 // detach takes p out of its directory.

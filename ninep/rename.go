@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +27,7 @@ func (f *Fid) Rename(ctx context.Context, oldName string, newDir *Fid, newName s
 	}
 	err := f.session.do(ctx, func(l *link, again bool) error {
 		err := f.renameOn(ctx, l, settle, oldName, newDir, newName)
-		if again && err == unix.ENOENT && newDir.leadsOn(ctx, l, newName) {
+		if again && errors.Is(err, unix.ENOENT) && newDir.leadsOn(ctx, l, newName) {
 			settle(nil)
 			return nil
 		}

@@ -20,20 +20,21 @@ const replayWidth = 64
 func (s *Session) replay(ctx context.Context, l *link) error {
 	volumes := s.replayable()
 	var stale []*Fid
-	var refusal error
+	var unattached error
 	for v, fids := range volumes {
 		err := s.replayVolume(ctx, l, v, fids)
+		_, refused := refusal(err)
 		switch {
-		case isRefusal(err):
-			refusal = fmt.Errorf("attach %q again: %w", v.options.Aname, err)
+		case refused:
+			unattached = fmt.Errorf("attach %q again: %w", v.options.Aname, err)
 			stale = append(stale, fids...)
 			delete(volumes, v)
 		case err != nil:
 			return err
 		}
 	}
-	if refusal != nil && len(volumes) == 0 {
-		return refusal
+	if unattached != nil && len(volumes) == 0 {
+		return unattached
 	}
 	for _, f := range stale {
 		f.spoil(unix.ESTALE)
@@ -194,7 +195,7 @@ func (f *Fid) relock(ctx context.Context, l *link) error {
 			if err == nil {
 				break
 			}
-			if err != unix.EAGAIN || !pause(ctx, relockPause) {
+			if !errors.Is(err, unix.EAGAIN) || !pause(ctx, relockPause) {
 				return err
 			}
 		}
@@ -217,7 +218,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // reclaim takes a lock again. EAGAIN: not now.
 func (f *Fid) reclaim(ctx context.Context, l *link, lock Lock) error {
 	status, err := f.relockOnce(ctx, l, lock, LockBlock|LockReclaim)
-	if err == unix.EINVAL {
+	if errors.Is(err, unix.EINVAL) {
 		// QEMU knows no flag but LockBlock.
 		status, err = f.relockOnce(ctx, l, lock, LockBlock)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -220,8 +221,8 @@ func (s *Session) do(ctx context.Context, try func(l *link, again bool) error) e
 			return err
 		}
 		err = try(l, again)
-		lost, ok := err.(*linkError)
-		if !ok {
+		var lost *linkError
+		if !errors.As(err, &lost) {
 			return err
 		}
 		again = again || !lost.unsent

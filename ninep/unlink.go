@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ func (f *Fid) Unlink(ctx context.Context, name string, dir bool) error {
 	}
 	err := f.session.do(ctx, func(l *link, again bool) error {
 		err := f.unlinkOn(ctx, l, name, dir)
-		if again && err == unix.ENOENT {
+		if again && errors.Is(err, unix.ENOENT) {
 			f.session.places.remove(f.where(), name)
 			return nil
 		}

@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -128,10 +129,10 @@ func (w *walk) send(ctx context.Context, l *link, arrived func()) error {
 
 func (w *walk) message(l *link, arrived func()) request {
 	return request{message: &w.request, reply: &w.reply, fids: w.fids, settle: func(err error) {
-		switch w.outcome(err) {
-		case nil:
+		switch {
+		case w.outcome(err) == nil:
 			arrived()
-		case errForgotten:
+		case errors.Is(err, errForgotten):
 			if w.fids[0] != w.fids[1] {
 				w.fids[1].maybeBind(l)
 			}
@@ -199,12 +200,13 @@ func (f *Fid) walkAttrOn(ctx context.Context, l *link, n *Fid, name string) (Att
 	if reading != nil {
 		_, err = reading.wait(ctx)
 	}
+	_, refused := refusal(err)
 	switch {
 	case walkErr != nil:
 		return Attr{}, walkErr
 	case reading == nil:
 		return n.getattrOn(ctx, l, AttrBasic)
-	case isRefusal(err):
+	case refused:
 		a, err := n.getattrOn(ctx, l, AttrBasic)
 		if err == nil {
 			ordered.learn(unix.ENOSYS)

@@ -3,6 +3,7 @@ package ninep
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -109,29 +110,29 @@ func (f *Fid) readXattr(ctx context.Context, name string) ([]byte, error) {
 // learnXattr takes the answer to a message about an attribute. EOPNOTSUPP may be true of this one name only, unless it
 // was about the list.
 func (f *Fid) learnXattr(name string, err error) {
-	if err == unix.EOPNOTSUPP && name != "" {
+	if errors.Is(err, unix.EOPNOTSUPP) && name != "" {
 		return
 	}
 	f.session.features.xattr.learn(err)
 }
 
 // settleXattr records what became of a message that makes the fid an attribute's.
-func (n *Fid) settleXattr(l *link) func(error) {
+func (f *Fid) settleXattr(l *link) func(error) {
 	return func(err error) {
-		if err == nil || err == errForgotten {
-			n.maybeBind(l)
+		if err == nil || errors.Is(err, errForgotten) {
+			f.maybeBind(l)
 		} else {
-			n.refused(err)
+			f.refused(err)
 		}
 	}
 }
 
 // readAll fills buf from the start of an attribute.
-func (n *Fid) readAll(ctx context.Context, l *link, buf []byte) error {
+func (f *Fid) readAll(ctx context.Context, l *link, buf []byte) error {
 	for off := 0; off < len(buf); {
-		in := buf[off:min(len(buf), off+n.MaxPayload())]
+		in := buf[off:min(len(buf), off+f.MaxPayload())]
 		x, err := l.begin(ctx, request{
-			message: &Tread{Fid: n.number, Offset: uint64(off), Count: uint32(len(in))}, in: in, fids: [2]*Fid{n},
+			message: &Tread{Fid: f.number, Offset: uint64(off), Count: uint32(len(in))}, in: in, fids: [2]*Fid{f},
 		})
 		if err != nil {
 			return err
@@ -177,12 +178,12 @@ func (f *Fid) setSpecial() {
 	f.mu.Unlock()
 }
 
-func (n *Fid) writeAll(ctx context.Context, l *link, value []byte) error {
+func (f *Fid) writeAll(ctx context.Context, l *link, value []byte) error {
 	for off := 0; off < len(value); {
-		out := value[off:min(len(value), off+n.MaxPayload())]
+		out := value[off:min(len(value), off+f.MaxPayload())]
 		var reply Rwrite
 		err := l.roundTrip(ctx, request{
-			message: &Twrite{Fid: n.number, Offset: uint64(off), Data: out}, reply: &reply, out: out, fids: [2]*Fid{n},
+			message: &Twrite{Fid: f.number, Offset: uint64(off), Data: out}, reply: &reply, out: out, fids: [2]*Fid{f},
 		})
 		if err != nil {
 			return err
