@@ -69,7 +69,7 @@ func provision(ctx context.Context, root *ninep.Fid, want *wanted) (*record.Reco
 // that asked for the same.
 func enter(ctx context.Context, store *record.Store, want *wanted) (*record.Record, error) {
 	r, err := store.Get(ctx, want.record.UUID)
-	if errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, record.ErrEmpty) {
 		if err = store.Add(ctx, want.record); err == nil {
 			return want.record, nil
 		}

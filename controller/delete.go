@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
 )
 
 // DeleteVolume implements csi.ControllerServer. An id that is not ours is that
@@ -70,7 +71,13 @@ func deprovision(ctx context.Context, root *ninep.Fid, id uuid.UUID) error {
 	if err := v.mark(ctx); err != nil {
 		return err
 	}
-	return v.remove(ctx, p.OnDelete)
+	if err := v.remove(ctx, p.OnDelete); err != nil {
+		return err
+	}
+	if err := store.Sweep(ctx); err != nil { // the volume is gone all the same
+		klog.FromContext(ctx).Error(err, "Cannot sweep up after killed controllers")
+	}
+	return nil
 }
 
 // mark notes that the volume is being deleted. On a full disk it goes unnoted:

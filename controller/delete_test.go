@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver/volume"
@@ -173,6 +174,22 @@ func TestDeleteVolumeHostileRecord(t *testing.T) {
 	write(t, file, string(good))
 	r.remove(v.GetVolumeId())
 	r.spotless("precious")
+}
+
+// What killed controllers left half written goes when nobody can be writing it
+// any more.
+func TestDeleteVolumeSweeps(t *testing.T) {
+	r := newRig(t)
+	v := r.create("pvc-1")
+	write(t, r.path(".csi-9p", "tmp", "old"), "half")
+	write(t, r.path(".csi-9p", "tmp", "young"), "half")
+	if err := os.Chtimes(r.path(".csi-9p", "tmp", "old"), time.Time{}, time.Now().Add(-48*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	r.remove(v.GetVolumeId())
+	if got := r.names(".csi-9p", "tmp"); !slices.Equal(got, []string{"young"}) {
+		t.Errorf("left is %q", got)
+	}
 }
 
 // Deep and wide trees take bounded fids: the server here grants few.

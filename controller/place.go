@@ -62,7 +62,7 @@ func (v *onShare) create(ctx context.Context) error {
 // claim finds the volume's claim, or makes a directory and claims for it.
 func (v *onShare) claim(ctx context.Context) (record.Claim, error) {
 	claim, err := v.store.Claimed(ctx, v.record.Directory, v.record.UUID)
-	if !errors.Is(err, unix.ENOENT) {
+	if !errors.Is(err, unix.ENOENT) && !errors.Is(err, record.ErrEmpty) {
 		return claim, err
 	}
 	if claim, err = v.makeAside(ctx); err != nil {

@@ -108,7 +108,7 @@ func (s *Store) CheckAncestors(ctx context.Context, directory []string) error {
 // Unclaim gives a place back if the volume holds it.
 func (s *Store) Unclaim(ctx context.Context, directory []string, id uuid.UUID) error {
 	if _, err := s.Claimed(ctx, directory, id); err != nil {
-		if errors.Is(err, ErrClaimed) {
+		if errors.Is(err, ErrClaimed) || errors.Is(err, ErrEmpty) {
 			return nil
 		}
 		return missing(err)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// read reads a regular file of at most limit bytes.
+// read reads a regular file of 1 to limit bytes.
 func (s *Store) read(ctx context.Context, dir *ninep.Fid, name string, limit int) ([]byte, error) {
 	fid, err := dir.Walk(ctx, name)
 	if err != nil {
@@ -28,6 +28,9 @@ func (s *Store) read(ctx context.Context, dir *ninep.Fid, name string, limit int
 	n, err := fid.Read(ctx, data, 0)
 	if err != nil {
 		return nil, err
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("%s: %w", fid.Path(), ErrEmpty)
 	}
 	if n > limit {
 		return nil, fmt.Errorf("%s: %w: it is longer than %d bytes", fid.Path(), ErrCorrupt, limit)
@@ -84,8 +87,7 @@ func (s *Store) reserve(ctx context.Context, dir *ninep.Fid, name string) error 
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	data, readErr := s.read(ctx, dir, name, 1)
-	if readErr == nil && len(data) == 0 {
+	if _, empty := s.read(ctx, dir, name, 1); errors.Is(empty, ErrEmpty) {
 		return nil
 	}
 	return err

@@ -21,9 +21,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrCorrupt means that a file of the driver on the share is not what the
-// driver would have written.
-var ErrCorrupt = errors.New("corrupt volume record")
+var (
+	// ErrCorrupt means that a file of the driver on the share is not what the
+	// driver would have written.
+	ErrCorrupt = errors.New("corrupt volume record")
+	// ErrEmpty is the ErrCorrupt of a file that is empty: on servers without
+	// links, a name that was taken by a process that was killed before it
+	// wrote. Store.Add and Store.Claim write it anew.
+	ErrEmpty = fmt.Errorf("%w: it is empty", ErrCorrupt)
+)
 
 // Version is the format that this release writes, and the only one it reads.
 const Version = 1

@@ -35,6 +35,9 @@ func List(ctx context.Context, dir *ninep.Fid, each func([]ninep.Dirent) (more b
 		if err != nil {
 			return fmt.Errorf("%s: %w", dir.Path(), err)
 		}
+		if next == offset {
+			return fmt.Errorf("%s: %w: the directory goes round in circles", dir.Path(), ninep.ErrMalformed)
+		}
 		if more, err := each(entries); err != nil || !more {
 			return err
 		}
