@@ -84,10 +84,11 @@ func serveAndHang() error {
 	fs := &memFS{slots: new(slotPool), open: fuse.OpenDirectIO}
 	fs.add("data", nil).size = 64 << 10
 	fs.setTake(func(r *fuse.Request) bool {
-		if r.Opcode() == fuse.OpRead {
-			fmt.Println(r.Unique())
+		if r.Opcode() != fuse.OpRead {
+			return false
 		}
-		return r.Opcode() == fuse.OpRead
+		fmt.Println(r.Unique())
+		return true
 	})
 	conn, err := fuse.Serve(context.Background(), os.NewFile(3, "fuse"), fuse.Config{Handler: fs, Buffers: fs.slots, State: mem})
 	if err != nil {

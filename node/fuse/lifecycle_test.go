@@ -369,10 +369,11 @@ func TestReaderWaitsForABuffer(t *testing.T) {
 			fs.add("data", nil).size = 1 << 20
 			writes := make(chan *fuse.Request, 1)
 			fs.setTake(func(r *fuse.Request) bool {
-				if r.Opcode() == fuse.OpWrite {
-					writes <- r
+				if r.Opcode() != fuse.OpWrite {
+					return false
 				}
-				return r.Opcode() == fuse.OpWrite
+				writes <- r
+				return true
 			})
 			m := mountOnly(t)
 			buffers := newOneSlot()

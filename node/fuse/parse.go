@@ -1,7 +1,5 @@
 package fuse
 
-import "unsafe"
-
 // publish makes a request whose head has just been read known to interrupt.
 func (r *Request) publish() {
 	r.mu.Lock()
@@ -78,8 +76,8 @@ func (r *Request) parse() error {
 		r.payload = rest
 		return checkSize(In[SetxattrIn](r).Size, len(rest))
 	case OpBatchForget:
-		entries := uint64(len(rest)+len(r.tail)) / uint64(unsafe.Sizeof(ForgetOne{}))
-		if uint64(In[BatchForgetIn](r).Count) > entries {
+		entries := (len(rest) + len(r.tail)) / forgetOneSize
+		if int64(In[BatchForgetIn](r).Count) > int64(entries) {
 			return errMalformed
 		}
 	}

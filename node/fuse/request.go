@@ -19,8 +19,8 @@ const (
 )
 
 // Request is one request of the kernel. It is the handler's from Handle until exactly one of its Reply methods, or NoReply, is
-// called, from any goroutine; answering it twice panics. What its methods return is valid until then and no longer, because
-// the memory is used again. Apart from Context, OnInterrupt and Disarm its methods are not for concurrent use.
+// called, from any goroutine; answering it twice panics. From then on it is another request: neither it nor what its methods
+// returned may be touched. Apart from Context, OnInterrupt and Disarm its methods are not for concurrent use.
 type Request struct {
 	conn *Conn
 
