@@ -54,6 +54,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn) {
 	c.workers.Go(c.work)
 	c.workers.Wait()
 	c.fids.clear()
+	c.linger()
 	c.log.V(1).Info("9P client gone")
 }
 
@@ -79,6 +80,19 @@ func (c *conn) drain() {
 	// A connection that takes no deadline is one that is closed already.
 	_ = c.net.SetReadDeadline(now)
 	_ = c.net.SetWriteDeadline(now.Add(drainTime))
+}
+
+// linger says that no more replies come, and takes what the peer still sends until it closes too, for lingerTime at
+// most: TCP drops replies on their way when a socket is closed that has unread input (RFC 2525, 2.17).
+func (c *conn) linger() {
+	half, ok := c.net.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	if c.net.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		// However it ends, the connection is closed next.
+		_, _ = io.Copy(io.Discard, c.net)
+	}
 }
 
 // work is a worker: it reads a request and answers it, until the connection ends.

@@ -138,6 +138,32 @@ func (e *export) client(uid uint32) *client {
 	return c
 }
 
+// clientOverTCP is client by another road to the same server.
+func (e *export) clientOverTCP(uid uint32) *client {
+	e.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- e.server.Serve(context.Background(), l) }()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() {
+		nc.Close()
+		e.server.Close()
+		if err := <-served; err != nil {
+			e.t.Errorf("Serve: %v", err)
+		}
+	})
+	c := &client{t: e.t, nc: nc, fid: 1}
+	c.version(1 << 20)
+	c.attach(0, uid, "")
+	return c
+}
+
 func (c *client) version(msize uint32) *ninep.Rversion {
 	c.t.Helper()
 	c.send(ninep.NoTag, &ninep.Tversion{Msize: msize, Version: ninep.Version})

@@ -41,6 +41,8 @@ const (
 
 	// drainTime is how long a connection that ends may take to send its last replies.
 	drainTime = 5 * time.Second
+	// lingerTime is how long it then waits for the peer to close its end.
+	lingerTime = time.Second
 )
 
 // ErrOptions is wrapped by what [New] finds wrong with its options.
