@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // ControllerGetCapabilities implements csi.ControllerServer.
@@ -30,11 +30,11 @@ func (c *Controller) ControllerGetCapabilities(context.Context, *csi.ControllerG
 // this driver can be used in.
 func checkCapabilities(capabilities []*csi.VolumeCapability) error {
 	if len(capabilities) == 0 {
-		return status.Error(codes.InvalidArgument, "volume capabilities are missing")
+		return driver.Errorf(codes.InvalidArgument, "volume capabilities are missing")
 	}
 	for _, capability := range capabilities {
 		if problem := unsupported(capability); problem != "" {
-			return status.Error(codes.InvalidArgument, problem)
+			return driver.Errorf(codes.InvalidArgument, "%s", problem)
 		}
 	}
 	return nil

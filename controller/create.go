@@ -11,7 +11,6 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // CreateVolume implements csi.ControllerServer. Every step can be repeated, so
@@ -95,13 +94,13 @@ func (w *wanted) compare(r *record.Record) error {
 	}
 	switch {
 	case r.State == record.Deleting:
-		return status.Errorf(codes.Aborted, "volume %s is being deleted; try again when DeleteVolume has finished", r.Name)
+		return driver.Errorf(codes.Aborted, "volume %s is being deleted; try again when DeleteVolume has finished", r.Name)
 	case r.Name != w.record.Name:
-		return status.Errorf(codes.AlreadyExists, "the record of volume %s is that of %s", w.record.Name, r.Name)
+		return driver.Errorf(codes.AlreadyExists, "the record of volume %s is that of %s", w.record.Name, r.Name)
 	case existing != asked || !slices.Equal(r.Directory, w.record.Directory):
-		return status.Errorf(codes.AlreadyExists, "volume %s exists with other parameters: %v, in %q", r.Name, r.Parameters, r.Directory)
+		return driver.Errorf(codes.AlreadyExists, "volume %s exists with other parameters: %v, in %q", r.Name, r.Parameters, r.Directory)
 	case !fits(r.CapacityBytes, w.sizes):
-		return status.Errorf(codes.AlreadyExists, "volume %s exists with another capacity: %d bytes", r.Name, r.CapacityBytes)
+		return driver.Errorf(codes.AlreadyExists, "volume %s exists with another capacity: %d bytes", r.Name, r.CapacityBytes)
 	}
 	return nil
 }

@@ -5,13 +5,13 @@ import (
 	"errors"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 )
 
@@ -19,7 +19,7 @@ import (
 // of a static volume, which has nothing to delete.
 func (c *Controller) DeleteVolume(ctx context.Context, request *csi.DeleteVolumeRequest) (*csi.DeleteVolumeResponse, error) {
 	if request.GetVolumeId() == "" {
-		return nil, status.Error(codes.InvalidArgument, "the volume id is missing")
+		return nil, driver.Errorf(codes.InvalidArgument, "the volume id is missing")
 	}
 	id, err := volume.ParseID(request.GetVolumeId())
 	if err != nil {

@@ -5,21 +5,21 @@ import (
 	"errors"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // ControllerExpandVolume implements csi.ControllerServer. A volume's size is
 // what its record says; the node has to hear of it to report it.
 func (c *Controller) ControllerExpandVolume(ctx context.Context, request *csi.ControllerExpandVolumeRequest) (*csi.ControllerExpandVolumeResponse, error) {
 	if request.GetVolumeId() == "" {
-		return nil, status.Error(codes.InvalidArgument, "the volume id is missing")
+		return nil, driver.Errorf(codes.InvalidArgument, "the volume id is missing")
 	}
 	if request.GetCapacityRange() == nil {
-		return nil, status.Error(codes.InvalidArgument, "the capacity range is missing")
+		return nil, driver.Errorf(codes.InvalidArgument, "the capacity range is missing")
 	}
 	if capability := request.GetVolumeCapability(); capability != nil {
 		if err := checkCapabilities([]*csi.VolumeCapability{capability}); err != nil {
@@ -54,7 +54,7 @@ func (c *Controller) ControllerExpandVolume(ctx context.Context, request *csi.Co
 func expand(ctx context.Context, store *record.Store, r *record.Record, asked, limit int64) (int64, error) {
 	if r.CapacityBytes >= asked && r.CapacityBytes > 0 {
 		if limit != 0 && r.CapacityBytes > limit {
-			return 0, status.Errorf(codes.OutOfRange, "volume %s has %d bytes already, more than the limit of %d; volumes do not shrink", r.Name, r.CapacityBytes, limit)
+			return 0, driver.Errorf(codes.OutOfRange, "volume %s has %d bytes already, more than the limit of %d; volumes do not shrink", r.Name, r.CapacityBytes, limit)
 		}
 		return r.CapacityBytes, nil
 	}
@@ -80,7 +80,7 @@ func (c *Controller) withRecord(ctx context.Context, id volume.ID, do func(*reco
 		return notFound(id, err)
 	}
 	if r.State != record.Ready {
-		return status.Errorf(codes.Aborted, "volume %s is %s; try again", id, r.State)
+		return driver.Errorf(codes.Aborted, "volume %s is %s; try again", id, r.State)
 	}
 	return do(store, r)
 }
@@ -88,7 +88,7 @@ func (c *Controller) withRecord(ctx context.Context, id volume.ID, do func(*reco
 // notFound says that a volume does not exist where a file does not.
 func notFound(id volume.ID, err error) error {
 	if errors.Is(err, unix.ENOENT) {
-		return status.Errorf(codes.NotFound, "volume %s does not exist", id)
+		return driver.Errorf(codes.NotFound, "volume %s does not exist", id)
 	}
 	return err
 }

@@ -9,12 +9,12 @@ import (
 	"slices"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 )
 
@@ -26,13 +26,13 @@ import (
 // deleted.
 func (c *Controller) ListVolumes(ctx context.Context, request *csi.ListVolumesRequest) (*csi.ListVolumesResponse, error) {
 	if request.GetMaxEntries() < 0 {
-		return nil, status.Errorf(codes.InvalidArgument, "max_entries is %d, which is negative", request.GetMaxEntries())
+		return nil, driver.Errorf(codes.InvalidArgument, "max_entries is %d, which is negative", request.GetMaxEntries())
 	}
 	var after volume.ID
 	if token := request.GetStartingToken(); token != "" {
 		var err error
 		if after, err = volume.ParseID(token); err != nil {
-			return nil, status.Errorf(codes.Aborted, "the starting token %q is none of ListVolumes; start again without one", token)
+			return nil, driver.Errorf(codes.Aborted, "the starting token %q is none of ListVolumes; start again without one", token)
 		}
 	}
 	roads, err := c.known()

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/tree"
 	"github.com/csi-9p/csi-9p/ninep"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // parentMode is that of the directories above a volume's.
@@ -92,7 +92,7 @@ func (v *onShare) makeAside(ctx context.Context) (record.Claim, error) {
 // caller tries again: another controller works on the volume.
 func (v *onShare) meanwhile(err error) error {
 	if errors.Is(err, unix.ENOENT) {
-		return status.Errorf(codes.Aborted, "volume %s was changed by another controller; try again", v.record.Name)
+		return driver.Errorf(codes.Aborted, "volume %s was changed by another controller; try again", v.record.Name)
 	}
 	return err
 }
@@ -139,7 +139,7 @@ func (v *onShare) place(ctx context.Context, parent *ninep.Fid, aside string) er
 	if err != nil || here.ours {
 		return err
 	}
-	return status.Errorf(codes.AlreadyExists, "%q exists on the share and is not this volume's; remove it, choose another subDir, or use it by a static PersistentVolume", v.path())
+	return driver.Errorf(codes.AlreadyExists, "%q exists on the share and is not this volume's; remove it, choose another subDir, or use it by a static PersistentVolume", v.path())
 }
 
 // vanished gives up a claim for a directory that is nowhere any more, so that
@@ -148,7 +148,7 @@ func (v *onShare) vanished(ctx context.Context) error {
 	if err := v.store.Unclaim(ctx, v.record.Directory, v.record.UUID); err != nil {
 		return err
 	}
-	return status.Errorf(codes.Aborted, "the directory of volume %s was removed while it was being made; try again", v.record.Name)
+	return driver.Errorf(codes.Aborted, "the directory of volume %s was removed while it was being made; try again", v.record.Name)
 }
 
 // abandon takes back what create did, unless another controller has finished

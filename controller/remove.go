@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/subdir"
@@ -11,7 +12,6 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // remove does with the volume's directory what how says, then gives back its
@@ -91,7 +91,7 @@ func (v *onShare) archive(ctx context.Context) error {
 	case !here.ours:
 		return v.swapped(here.qid)
 	case free == "":
-		return status.Errorf(codes.FailedPrecondition, "%q cannot be archived: %q are taken; rename one of them", v.path(), v.archiveNames())
+		return driver.Errorf(codes.FailedPrecondition, "%q cannot be archived: %q are taken; rename one of them", v.path(), v.archiveNames())
 	}
 	return v.move(ctx, parent, parent, free)
 }
@@ -141,6 +141,6 @@ func (v *onShare) move(ctx context.Context, parent, to *ninep.Fid, name string) 
 
 // swapped refuses to touch what is in the volume's place but not the volume's.
 func (v *onShare) swapped(found ninep.QID) error {
-	return status.Errorf(codes.FailedPrecondition, "%q is not the directory that was made for volume %s: its qid is %s and not %s; put the volume's directory back, or remove what is there",
+	return driver.Errorf(codes.FailedPrecondition, "%q is not the directory that was made for volume %s: its qid is %s and not %s; put the volume's directory back, or remove what is there",
 		v.path(), v.record.Name, record.Of(found), v.qid)
 }

@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/subdir"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 const (
@@ -66,13 +66,13 @@ func (c *Controller) parseCreate(request *csi.CreateVolumeRequest) (*wanted, err
 func checkCreate(request *csi.CreateVolumeRequest) error {
 	switch name := request.GetName(); {
 	case name == "":
-		return status.Error(codes.InvalidArgument, "the volume's name is missing")
+		return driver.Errorf(codes.InvalidArgument, "the volume's name is missing")
 	case len(name) > maxName:
-		return status.Errorf(codes.InvalidArgument, "the volume's name is %d bytes long, more than %d", len(name), maxName)
+		return driver.Errorf(codes.InvalidArgument, "the volume's name is %d bytes long, more than %d", len(name), maxName)
 	case request.GetVolumeContentSource() != nil:
-		return status.Error(codes.InvalidArgument, "volumes from snapshots or other volumes are not supported; remove the claim's dataSource")
+		return driver.Errorf(codes.InvalidArgument, "volumes from snapshots or other volumes are not supported; remove the claim's dataSource")
 	case len(request.GetMutableParameters()) > 0:
-		return status.Error(codes.InvalidArgument, "mutable parameters are not supported; remove the claim's volumeAttributesClassName and set them in the StorageClass")
+		return driver.Errorf(codes.InvalidArgument, "mutable parameters are not supported; remove the claim's volumeAttributesClassName and set them in the StorageClass")
 	}
 	return checkCapabilities(request.GetVolumeCapabilities())
 }
@@ -126,9 +126,9 @@ func capacityOf(sizes *csi.CapacityRange) (int64, error) {
 	required, limit := sizes.GetRequiredBytes(), sizes.GetLimitBytes()
 	switch {
 	case required < 0 || limit < 0:
-		return 0, status.Errorf(codes.InvalidArgument, "the capacity range %d to %d is negative", required, limit)
+		return 0, driver.Errorf(codes.InvalidArgument, "the capacity range %d to %d is negative", required, limit)
 	case limit != 0 && limit < required:
-		return 0, status.Errorf(codes.OutOfRange, "the capacity limit %d is below the %d bytes required", limit, required)
+		return 0, driver.Errorf(codes.OutOfRange, "the capacity limit %d is below the %d bytes required", limit, required)
 	case required == 0:
 		return limit, nil
 	}

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/record"
@@ -122,9 +123,26 @@ func networkCode(err error) codes.Code {
 	return codes.Internal
 }
 
-// toStatus makes the error that goes out: a status as it is, any other with its code by Code and its text.
+// Errorf is fmt.Errorf for an error whose code no cause tells.
+func Errorf(code codes.Code, format string, args ...any) error {
+	return &coded{code, fmt.Errorf(format, args...)}
+}
+
+// coded is an error with a code of its own. Unlike that of a gRPC status, its
+// text does not repeat the code wherever it is wrapped.
+type coded struct {
+	code codes.Code
+	err  error
+}
+
+func (e *coded) Error() string              { return e.err.Error() }
+func (e *coded) Unwrap() error              { return e.err }
+func (e *coded) GRPCStatus() *status.Status { return status.New(e.code, e.Error()) }
+
+// toStatus makes the error that goes out: a status as it is, any other with its
+// code by Code and its text.
 func toStatus(err error) error {
-	if _, own := err.(interface{ GRPCStatus() *status.Status }); own || err == nil { //nolint:errorlint // a wrapped one keeps its outer text
+	if _, own := err.(interface{ GRPCStatus() *status.Status }); own || err == nil {
 		return err
 	}
 	return status.Error(Code(err), err.Error())

@@ -1,11 +1,9 @@
 package driver
 
 import (
-	"fmt"
 	"sync"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // Locks lets one operation at a time work on a key, such as a volume's id. The
@@ -22,7 +20,7 @@ func (l *Locks) TryLock(key string) (unlock func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, busy := l.held[key]; busy {
-		return nil, status.Error(codes.Aborted, fmt.Sprintf("an operation on %s is under way; try again", key))
+		return nil, Errorf(codes.Aborted, "an operation on %s is under way; try again", key)
 	}
 	if l.held == nil {
 		l.held = make(map[string]struct{})

@@ -130,15 +130,18 @@ func TestCallsAreLogged(t *testing.T) {
 		delete func(context.Context) error
 		code   codes.Code
 	}{
-		"fine":   {func(context.Context) error { return nil }, codes.OK},
-		"errno":  {func(context.Context) error { return fmt.Errorf("removing x: %w", unix.EACCES) }, codes.PermissionDenied},
+		"fine":  {func(context.Context) error { return nil }, codes.OK},
+		"errno": {func(context.Context) error { return fmt.Errorf("removing x: %w", unix.EACCES) }, codes.PermissionDenied},
+		"coded": {func(context.Context) error {
+			return errors.Join(driver.Errorf(codes.AlreadyExists, "%s is there", "x"), fmt.Errorf("y: %w", unix.EIO))
+		}, codes.AlreadyExists},
 		"status": {func(context.Context) error { return status.Error(codes.Aborted, "pending") }, codes.Aborted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, socket(t), &plugin{delete: test.delete})
 			_, err := csi.NewControllerClient(s.connection).DeleteVolume(t.Context(),
 				&csi.DeleteVolumeRequest{VolumeId: "some-volume", Secrets: map[string]string{"key": "hunter2"}})
-			if status.Code(err) != test.code {
+			if status.Code(err) != test.code || strings.Contains(status.Convert(err).Message(), "rpc error") {
 				t.Errorf("got %v, want %v", err, test.code)
 			}
 			s.stop()
