@@ -113,14 +113,14 @@ type verdict struct {
 }
 
 // judge compares what the server says of a file being opened with what the kernel may have of it. It is the rule of
-// close-to-open: whatever another client closed before is seen from here on.
-func (n *node) judge(a ninep.Attr, epoch uint64) verdict {
+// close-to-open: whatever another client closed before is seen from here on. truncates: none of its pages is to stay.
+func (n *node) judge(a ninep.Attr, epoch uint64, truncates bool) verdict {
 	c := &n.content
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := stampOf(a)
 	told := time.Now().Before(c.toldUntil) && n.rec.stamp() != s
-	right := c.cached && c.seen == s && !c.written && !c.young
+	right := c.cached && c.seen == s && !c.written && !c.young && !truncates
 	v := verdict{keep: right, stale: told || c.cached && !right}
 	if c.epoch == epoch {
 		n.rec.setStamp(s)

@@ -128,8 +128,8 @@ func (fs *FS) replyCreate(r *fuse.Request, dir *node, name string, fid *ninep.Fi
 		fid.Drop()
 		return err
 	}
-	h := &handle{node: n, fid: fid, flags: fuse.In[fuse.CreateIn](r).Flags}
-	if err := fs.handles.add(h, fs.caller(r)); err != nil {
+	h := &handle{node: n, fid: fid, flags: fuse.In[fuse.CreateIn](r).Flags, uid: fs.caller(r)}
+	if err := fs.handles.add(h); err != nil {
 		fid.Drop()
 		fs.tree.forget(n.id, 1)
 		return err

@@ -16,15 +16,12 @@ func (fs *FS) getattr(ctx context.Context, r *fuse.Request) error {
 	}
 	epoch := n.now()
 	var attr ninep.Attr
-	if in := fuse.In[fuse.GetattrIn](r); in.Flags&fuse.GetattrFh != 0 {
-		attr, err = fs.attrOfHandle(ctx, in.Fh)
-	} else {
+	if in := fuse.In[fuse.GetattrIn](r); in.Flags&fuse.GetattrFh == 0 {
 		attr, err = fs.attrOf(ctx, n, fs.caller(r))
-	}
-	if dir, _ := fs.tree.where(n); dir == nil && isAny(err, []unix.Errno{unix.ENOENT, unix.ESTALE}) {
-		if last, ok := n.parted(); ok {
-			attr, err = last, nil
-		}
+	} else if h, errH := fs.handleOf(in.Fh); errH != nil {
+		err = errH
+	} else {
+		attr, err = fs.attrThrough(ctx, h)
 	}
 	if err != nil {
 		return err
@@ -33,12 +30,25 @@ func (fs *FS) getattr(ctx context.Context, r *fuse.Request) error {
 	return nil
 }
 
-func (fs *FS) attrOfHandle(ctx context.Context, id uint64) (ninep.Attr, error) {
-	h, err := fs.handleOf(id)
-	if err != nil {
-		return ninep.Attr{}, err
+// attrThrough reads the attributes of an open file. Servers that go by the path under which it was opened (diod, QEMU before
+// 10) find nothing there after a rename, or another file: then it is asked for by its present name. If it has none, what it was
+// like when it lost the last one has to do.
+func (fs *FS) attrThrough(ctx context.Context, h *handle) (ninep.Attr, error) {
+	n := h.node
+	attr, err := h.fid.Getattr(ctx, ninep.AttrBasic)
+	if err == nil && n.is(attr) {
+		return attr, nil
 	}
-	return h.fid.Getattr(ctx, ninep.AttrBasic)
+	if err != nil && !isGone(err) {
+		return attr, err
+	}
+	if dir, _ := fs.tree.where(n); dir != nil {
+		return fs.attrOf(ctx, n, h.uid)
+	}
+	if last, ok := n.parted(); ok {
+		return last, nil
+	}
+	return attr, unix.ESTALE
 }
 
 // attrOf reads a node's attributes. A server that knows fids by path can have another file there by now: then the node is gone.

@@ -1,6 +1,8 @@
 package ninefs
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +16,10 @@ type handle struct {
 	fid   *ninep.Fid // open; the handle's own
 	node  *node
 	flags uint32 // of open(2)
+	uid   uint32 // whose fid it is; 0 where one attach serves everyone
 	dir   *dirStream
 
-	lockers map[lockOwner]struct{} // who took locks through it; guarded by handles.mu
+	locks map[lockOwner]struct{} // who took locks through it; guarded by handles.mu
 }
 
 func (h *handle) writable() bool { return h.flags&unix.O_ACCMODE != unix.O_RDONLY }
@@ -38,7 +41,7 @@ func newHandles(tree *tree) (*handles, error) {
 }
 
 // add makes a handle that was made of an open fid known to the kernel, and gives it its id. The node stays at least as long.
-func (s *handles) add(h *handle, uid uint32) error {
+func (s *handles) add(h *handle) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, rec, err := s.table.Alloc()
@@ -46,7 +49,7 @@ func (s *handles) add(h *handle, uid uint32) error {
 		return unix.ENFILE
 	}
 	n := h.node
-	*rec = handleRecord{Node: n.id, Flags: h.flags, UID: uid}
+	*rec = handleRecord{Node: n.id, Flags: h.flags, UID: h.uid}
 	h.id = id
 	for int(indexOf(id)) >= len(s.list) {
 		s.list = append(s.list, nil)
@@ -87,10 +90,26 @@ func (s *handles) of(n *node) *handle {
 func (s *handles) locked(h *handle, owner lockOwner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h.lockers == nil {
-		h.lockers = map[lockOwner]struct{}{}
+	if h.locks == nil {
+		h.locks = map[lockOwner]struct{}{}
 	}
-	h.lockers[owner] = struct{}{}
+	h.locks[owner] = struct{}{}
+}
+
+// unlocked records that an owner has no locks on a node any more.
+func (s *handles) unlocked(n *node, owner lockOwner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h := range n.opened {
+		delete(h.locks, owner)
+	}
+}
+
+// lockers returns who took locks through a handle.
+func (s *handles) lockers(h *handle) []lockOwner {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Keys(h.locks))
 }
 
 // lockedBy returns the open handles of a node that an owner took locks through: some servers bind locks to the fid.
@@ -99,7 +118,7 @@ func (s *handles) lockedBy(n *node, owner lockOwner) []*handle {
 	defer s.mu.RUnlock()
 	var via []*handle
 	for h := range n.opened {
-		if _, ok := h.lockers[owner]; ok {
+		if _, ok := h.locks[owner]; ok {
 			via = append(via, h)
 		}
 	}

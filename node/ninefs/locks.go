@@ -108,6 +108,7 @@ func (fs *FS) setlk(ctx context.Context, r *fuse.Request) error {
 		r.ReplyOK()
 		return nil
 	}
+	fs.handles.locked(h, want.Owner)
 	if r.Opcode() == fuse.OpSetlkw {
 		return fs.waitForLock(r, h, want)
 	}
@@ -140,7 +141,6 @@ func (fs *FS) lockOnServer(ctx context.Context, h *handle, want rangeLock) (bool
 	case err != nil:
 		return false, err
 	case status == ninep.LockSuccess:
-		fs.handles.locked(h, want.Owner)
 		return true, nil
 	case status == ninep.LockError:
 		return false, unix.ENOLCK
@@ -151,7 +151,7 @@ func (fs *FS) lockOnServer(ctx context.Context, h *handle, want rangeLock) (bool
 // takeBack undoes what was granted here because the server did not grant it. Where nobody knows whether it did, what the owner
 // had before is put in its place there, too.
 func (fs *FS) takeBack(h *handle, want rangeLock, before []rangeLock, why error) {
-	if isAny(why, []unix.Errno{unix.EINTR}) {
+	if isAny(why, unix.EINTR) {
 		_, _ = h.fid.Lock(fs.ctx, lockOut(want, ninep.Unlock))
 		for _, l := range before {
 			_, _ = h.fid.Lock(fs.ctx, lockOut(l, lockType(l.Kind)))
@@ -176,12 +176,12 @@ func (fs *FS) afterLock(ctx context.Context, h *handle) {
 		return
 	}
 	epoch := h.node.now()
-	attr, err := h.fid.Getattr(ctx, ninep.AttrBasic)
+	attr, err := fs.attrThrough(ctx, h)
 	if err != nil {
 		fs.notify(h.node.id, true)
 		return
 	}
-	fs.refresh(h.node, attr, epoch)
+	fs.refresh(h.node, attr, epoch, false)
 }
 
 // unlock gives a range back, on the server first: whoever is waiting here then finds it free there.
@@ -197,6 +197,9 @@ func (fs *FS) unlock(ctx context.Context, h *handle, l rangeLock) {
 		}
 	}
 	fs.locks.release(key, l.Owner, l.First, l.Last)
+	if !fs.locks.holds(key, l.Owner, 0, rangelock.End) {
+		fs.handles.unlocked(h.node, l.Owner)
+	}
 }
 
 // unlockAll gives back everything that an owner holds of a file.

@@ -39,7 +39,7 @@ func (fs *FS) part(ctx context.Context, dir *node, name string) {
 		return
 	}
 	if h := fs.handles.of(n); h != nil {
-		if attr, err := h.fid.Getattr(ctx, ninep.AttrBasic); err == nil {
+		if attr, err := fs.attrThrough(ctx, h); err == nil {
 			n.part(attr)
 		}
 	}

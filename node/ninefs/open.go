@@ -2,7 +2,6 @@ package ninefs
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -40,16 +39,17 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
+	truncates := in.Flags&unix.O_TRUNC != 0
+	keep := fs.o.Cache == CloseToOpen && fs.refresh(n, attr, epoch, truncates)
 	if err := fid.Open(ctx, openFlags(in.Flags)); err != nil {
 		fid.Drop()
 		return err
 	}
-	keep := fs.o.Cache == CloseToOpen && fs.refresh(n, attr, epoch)
-	if in.Flags&unix.O_TRUNC != 0 {
+	if truncates {
 		n.resized(0)
 	}
-	h := &handle{node: n, fid: fid, flags: in.Flags}
-	if err := fs.handles.add(h, uid); err != nil {
+	h := &handle{node: n, fid: fid, flags: in.Flags, uid: uid}
+	if err := fs.handles.add(h); err != nil {
 		fid.Drop()
 		return err
 	}
@@ -66,7 +66,7 @@ func (fs *FS) revisit(ctx context.Context, n *node, uid uint32) (*ninep.Fid, nin
 		return fs.clone(ctx, n, uid)
 	}
 	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+	if isGone(err) {
 		return nil, attr, unix.ESTALE
 	}
 	if err == nil && !n.is(attr) {
@@ -95,10 +95,11 @@ func (fs *FS) clone(ctx context.Context, n *node, uid uint32) (fid *ninep.Fid, a
 }
 
 // refresh makes the kernel forget what it must not show any more of a file that has these attributes now, and reports whether
-// the rest of its pages is right.
-func (fs *FS) refresh(n *node, attr ninep.Attr, epoch uint64) (keep bool) {
+// the rest of its pages is right. truncates: the file is about to be made empty, and pages changed through a mapping must
+// not be written back after that.
+func (fs *FS) refresh(n *node, attr ninep.Attr, epoch uint64, truncates bool) (keep bool) {
 	young := fs.young(attr)
-	v := n.judge(attr, epoch)
+	v := n.judge(attr, epoch, truncates)
 	if v.stale {
 		fs.notify(n.id, true)
 	}
@@ -114,8 +115,10 @@ func (fs *FS) release(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	if in.ReleaseFlags&fuse.ReleaseFlockUnlock != 0 {
-		fs.unlockAll(ctx, h, fs.flockOwner(in.LockOwner))
+	// Locks whose owner is the open file end with it, flock(2)'s and fcntl(2)'s F_OFD_SETLK's; for the latter the kernel says
+	// nothing. Those of processes have been given back by FLUSH.
+	for _, owner := range fs.handles.lockers(h) {
+		fs.unlockAll(ctx, h, owner)
 	}
 	fs.handles.remove(h)
 	h.fid.Drop()
@@ -143,7 +146,7 @@ func (fs *FS) fsync(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	err = h.fid.Fsync(ctx, in.FsyncFlags&fuse.FsyncDataOnly != 0)
-	if err == nil || h.dir != nil && isAny(err, []unix.Errno{unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL}) {
+	if err == nil || h.dir != nil && isAny(err, unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL) {
 		// Servers that sync no directories have no way to say so to the application that did nothing wrong.
 		r.ReplyOK()
 		return nil

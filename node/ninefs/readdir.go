@@ -57,8 +57,8 @@ func (fs *FS) opendir(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	h := &handle{node: n, fid: fid, flags: unix.O_RDONLY, dir: &dirStream{}}
-	if err := fs.handles.add(h, uid); err != nil {
+	h := &handle{node: n, fid: fid, flags: unix.O_RDONLY, uid: uid, dir: &dirStream{}}
+	if err := fs.handles.add(h); err != nil {
 		fid.Drop()
 		return err
 	}

@@ -25,14 +25,18 @@ func (fs *FS) giveBack(l loan) {
 
 // onNode runs an operation about a node itself on a fid of it. If a fid from the cache turns out to be of no use, the node is
 // walked to and the operation run again, once: the file may have been moved by another client on a server that knows fids by
-// path.
+// path. A node that is not there any more is ESTALE: for a path the kernel then looks again what it leads to.
 func (fs *FS) onNode(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid) error) error {
-	return fs.onFid(ctx, n, uid, op, unix.ESTALE, unix.EBADF, unix.ENOENT)
+	err := fs.onFid(ctx, n, uid, op, unix.EBADF, unix.ESTALE, unix.ENOENT, unix.ENOTDIR)
+	if isGone(err) {
+		return unix.ESTALE
+	}
+	return err
 }
 
 // onDir runs an operation about a name in a directory: ENOENT is about the name.
 func (fs *FS) onDir(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid) error) error {
-	return fs.onFid(ctx, n, uid, op, unix.ESTALE, unix.EBADF)
+	return fs.onFid(ctx, n, uid, op, unix.EBADF, unix.ESTALE)
 }
 
 func (fs *FS) onFid(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid) error, useless ...unix.Errno) error {
@@ -42,7 +46,7 @@ func (fs *FS) onFid(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid
 			return err
 		}
 		err = op(l.Fid)
-		again := l.old && l.cached != nil && n != fs.tree.root && isAny(err, useless)
+		again := l.old && l.cached != nil && n != fs.tree.root && isAny(err, useless...)
 		if again {
 			fs.fids.discard(l.cached)
 		}
@@ -53,7 +57,10 @@ func (fs *FS) onFid(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid
 	}
 }
 
-func isAny(err error, of []unix.Errno) bool {
+// isGone reports whether an error says that a file is not where it was.
+func isGone(err error) bool { return isAny(err, unix.ESTALE, unix.ENOENT, unix.ENOTDIR) }
+
+func isAny(err error, of ...unix.Errno) bool {
 	for _, errno := range of {
 		if errors.Is(err, errno) {
 			return true
@@ -83,7 +90,7 @@ func (fs *FS) borrow(ctx context.Context, n *node, uid uint32) (loan, error) {
 	}
 	defer fs.giveBack(from)
 	fid, err := fs.bind(func() (*ninep.Fid, error) { return from.Walk(ctx, names...) })
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+	if isGone(err) {
 		return loan{}, unix.ESTALE
 	}
 	if err != nil {
@@ -127,7 +134,7 @@ func (fs *FS) path(n *node, uid uint32) (top *node, names []string) {
 func (fs *FS) bind(walk func() (*ninep.Fid, error)) (*ninep.Fid, error) {
 	for {
 		fid, err := walk()
-		if !isAny(err, []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ERANGE}) || !fs.fids.halve() {
+		if !isAny(err, unix.EMFILE, unix.ENFILE, unix.ERANGE) || !fs.fids.halve() {
 			return fid, err
 		}
 	}

@@ -41,16 +41,18 @@ func (fs *FS) setattr(ctx context.Context, r *fuse.Request) error {
 		}
 		return err
 	}
-	if h := fs.writableHandle(in, n); h != nil {
+	if h := fs.sizeHandle(in, n); h != nil {
 		return set(h.fid)
 	}
 	return fs.onNode(ctx, n, fs.caller(r), set)
 }
 
-// writableHandle returns the handle that a change of the size came through: it works where the name is gone, and where the
-// caller may not write to the file any more.
-func (fs *FS) writableHandle(in *fuse.SetattrIn, n *node) *handle {
-	if in.Valid&fuse.SetattrFh == 0 {
+// sizeHandle returns the handle that a change of the size is to be made through: where the server checks permissions, the one
+// that the caller used, because it may be that nobody may open the file again. Where it does not, the file's present name is
+// better: a server that goes by the path under which a handle was opened would truncate whatever is there by now. A file
+// without a name has its handle taken by [FS.borrow].
+func (fs *FS) sizeHandle(in *fuse.SetattrIn, n *node) *handle {
+	if in.Valid&fuse.SetattrFh == 0 || fs.o.Attach == nil {
 		return nil
 	}
 	if h := fs.handles.get(in.Fh); h != nil && h.node == n && h.writable() {

@@ -172,7 +172,7 @@ func (fs *FS) append(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	attr, err := h.fid.Getattr(ctx, ninep.AttrBasic)
+	attr, err := fs.attrThrough(ctx, h)
 	if err != nil {
 		return err
 	}

@@ -282,7 +282,14 @@ func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string,
 	defer t.mu.Unlock()
 	n := t.byPlace[place{indexOf(oldDir.id), oldName}]
 	old := t.byPlace[place{indexOf(newDir.id), newName}]
-	if old != nil && old != n {
+	switch {
+	case old == nil || old == n:
+	case n == nil && old.links > 1:
+		// Perhaps the two names are of one file, and then rename(2) does nothing: it is found again by either.
+		dir := t.leave(old)
+		t.end(old)
+		t.end(dir)
+	default:
 		nameless(old)
 		t.bury(old)
 	}
