@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -29,9 +30,10 @@ const (
 
 // Mount is what is to be mounted, and where.
 type Mount struct {
-	spec  mounter.Spec
-	dir   string // as in the mount table
-	flags uintptr
+	spec   mounter.Spec
+	source string // the URL, for the mount table
+	dir    string // as in the mount table
+	flags  uintptr
 }
 
 // Parse reads what `csi-9p mount URL DIR -o options` asks for. Its errors wrap
@@ -60,12 +62,17 @@ func Parse(url, dir string, options []string) (Mount, error) {
 	if err != nil {
 		return Mount{}, err
 	}
-	server := share.Server.String()
-	return Mount{
-		spec:  mounter.Spec{VolumeID: "mount", Server: server, ReadOnly: flags&unix.MS_RDONLY != 0, Context: c},
-		dir:   dir,
-		flags: flags,
-	}, nil
+	m := Mount{
+		spec:   mounter.Spec{VolumeID: "mount", Server: share.Server.String(), ReadOnly: flags&unix.MS_RDONLY != 0, Context: c},
+		source: share.Server.String(),
+		dir:    dir,
+		flags:  flags,
+	}
+	if share.Server.Aname == "/" { // the default goes without saying
+		share.Server.Aname = ""
+		m.source = share.Server.String()
+	}
+	return m, nil
 }
 
 // Check tells what stands in the way of mounting on this machine, before any
@@ -142,10 +149,12 @@ func (m *Mount) open(ctx context.Context) (*mounter.Volume, error) {
 	switch {
 	case err == nil:
 		return v, nil
-	case errors.Is(err, unix.ECONNREFUSED):
-		return nil, fmt.Errorf("%w: nobody listens there; start the server, or check host and port", err)
+	case errors.As(err, new(*net.OpError)):
+		return nil, fmt.Errorf("%w: nobody answers there; start the server or correct the URL", err)
 	case errors.Is(err, unix.ENOENT):
-		return nil, fmt.Errorf("%w: the server has no such tree; check the aname, or the path of a unix socket", err)
+		return nil, fmt.Errorf("%w: the server has no such tree; correct the aname or subDir", err)
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return nil, fmt.Errorf("%w: the server lets this user not in; try attachUid=UID, or access=user", err)
 	}
 	return nil, err
 }
@@ -161,7 +170,7 @@ func (m *Mount) mount(ctx context.Context, v *mounter.Volume) (uint32, error) {
 	defer dev.Close()
 	p := m.spec.Context.Parameters
 	err = fuse.Mount(dev, m.dir, fuse.MountOptions{
-		Source: m.spec.Server, Subtype: "csi-9p", ReadOnly: m.spec.ReadOnly, Flags: m.flags,
+		Source: m.source, Subtype: "csi-9p", ReadOnly: m.spec.ReadOnly, Flags: m.flags,
 		AllowOther: true, DefaultPermissions: p.Access == params.AccessSingle,
 	})
 	if err != nil {
