@@ -3,7 +3,10 @@ package ninep_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
@@ -13,6 +16,7 @@ import (
 type direct struct {
 	msize uint32
 	lost  chan struct{}
+	lie   func(*transport.Call) // changes a reply before it is delivered
 }
 
 func (*direct) Withdraw(*transport.Call) bool { return false }
@@ -59,6 +63,9 @@ func (d *direct) Submit(c *transport.Call) {
 	}
 	binary.LittleEndian.PutUint32(r, uint32(len(r)+c.N))
 	c.Reply = r
+	if d.lie != nil {
+		d.lie(c)
+	}
 	c.Done.Complete(c)
 }
 
@@ -109,5 +116,31 @@ func BenchmarkFsync(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = f.Fsync(context.Background(), true)
+	}
+}
+
+// TestPayloadIsChecked: the client does not rely on the transport's word for how much of a buffer is data.
+func TestPayloadIsChecked(t *testing.T) {
+	for name, lie := range map[string]func(*transport.Call){
+		"more than there is room for":    func(c *transport.Call) { c.N = len(c.In) + 1 },
+		"less than the head says":        func(c *transport.Call) { c.N-- },
+		"a size that is not the payload": func(c *transport.Call) { c.Reply[0]++ },
+		"a head without a count":         func(c *transport.Call) { c.Reply = c.Reply[:ninep.HeaderSize] },
+		"no head":                        func(c *transport.Call) { c.Reply = c.Reply[:3] },
+		"another type":                   func(c *transport.Call) { c.Reply[4] = byte(ninep.TypeRwrite) },
+	} {
+		d := &direct{msize: 64 << 10, lost: make(chan struct{})}
+		s, err := ninep.Open(testContext(t), ninep.Config{
+			Dial:             func(context.Context) (transport.Conn, error) { return d, nil },
+			ReconnectTimeout: -1,
+		})
+		ok(t, err)
+		f := must(s.Attach(testContext(t), ninep.AttachOptions{}))(t)
+		d.lie = lie
+		n, err := f.Read(testContext(t), make([]byte, 100), 0)
+		if n != 0 || !errors.Is(err, ninep.ErrMalformed) || !errors.Is(err, unix.EIO) {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+		ok(t, s.Close())
 	}
 }

@@ -136,6 +136,12 @@ func TestReconnectAmbiguous(t *testing.T) {
 	}
 	target, dir := must(root.Walk(ctx, "dir", "opened"))(t), must(root.Walk(ctx, "dir"))(t)
 	created := must(root.Walk(ctx))(t)
+	g.intercept(func(_ *pair, _ uint16, m ninep.Message) bool {
+		if o, ok := m.(*ninep.Tlopen); ok && o.Flags&(ninep.OpenCreate|ninep.OpenExcl|ninep.OpenTrunc) != 0 {
+			t.Errorf("opened again with flags %o", o.Flags)
+		}
+		return true
+	})
 	for _, step := range []struct {
 		reply ninep.MsgType
 		do    func() error
