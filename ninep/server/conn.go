@@ -44,8 +44,6 @@ type conn struct {
 }
 
 func (s *Server) serveConn(ctx context.Context, nc net.Conn) {
-	s.conns.Add(1)
-	defer s.conns.Add(-1)
 	defer nc.Close()
 	c := s.newConn(ctx, nc)
 	defer context.AfterFunc(ctx, c.drain)()

@@ -3,7 +3,7 @@
 // # Containment
 //
 // The export's root is held as a descriptor, and so is the file of every fid. Names are resolved one at a time by
-// openat2(2) with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS, never as paths, so that no name, no
+// openat2(2) with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS, never as a path that a client gave, so that no name, no
 // symbolic link and no directory that someone moves meanwhile leads out of the root. The server never follows a symbolic
 // link for a client. Devices, sockets and pipes can be made, looked at and removed, but never opened: their file
 // operations belong to the client's kernel (CVE-2023-2861 was QEMU's server opening them). ".." walks up to the attach's

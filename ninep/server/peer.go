@@ -16,7 +16,7 @@ const (
 	refusalPeers    = 1024        // peers remembered
 )
 
-// admit decides whether a peer may talk to the server.
+// admit decides whether a peer may talk to the server, and counts the connection if so.
 func (s *Server) admit(ctx context.Context, nc net.Conn) bool {
 	log := klog.FromContext(ctx)
 	if addr, ok := tcpPeer(nc); ok && !s.allowed(addr) {
@@ -25,7 +25,7 @@ func (s *Server) admit(ctx context.Context, nc net.Conn) bool {
 		}
 		return false
 	}
-	if s.conns.Load() >= int64(s.options.MaxConns) {
+	if !s.conns.take(1) {
 		if s.refused.first(netip.Addr{}) {
 			log.Info("Refused a 9P connection: there are as many as allowed", "limit", s.options.MaxConns)
 		}

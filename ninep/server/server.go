@@ -57,9 +57,9 @@ type Server struct {
 	creds    *credentials
 	locks    lockTable
 	buffers  buffers
-	requests sync.Pool // of *request
-	fds      quota     // descriptors of all fids and attachments
-	conns    atomic.Int64
+	requests sync.Pool     // of *request
+	fds      quota         // descriptors of all fids and attachments
+	conns    quota         // connections
 	serial   atomic.Uint64 // of connections, to tell apart those without an address
 	refused  refusals
 
@@ -88,6 +88,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.locks.host = s.openLocks
+	s.conns.limit = int64(o.MaxConns)
 	s.fds.limit = descriptorLimit()
 	s.options.MaxFids = min(o.MaxFids, int(s.fds.limit/2))
 	unix.Umask(0)
@@ -181,7 +182,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			nc.Close()
 			continue
 		}
-		conns.Go(func() { s.serveConn(ctx, nc) })
+		conns.Go(func() {
+			defer s.conns.give(1)
+			s.serveConn(ctx, nc)
+		})
 	}
 }
 
