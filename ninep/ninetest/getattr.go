@@ -48,8 +48,9 @@ func getattrHost(s *scope) {
 		got := s.attrOf(name)
 		got.BlockSize, got.Btime, got.Gen, got.DataVersion = 0, ninep.Timespec{}, 0, 0
 		want := ninep.Attr{
-			Valid: got.Valid, QID: got.QID, Mode: st.Mode, UID: st.Uid, GID: st.Gid, Nlink: uint64(st.Nlink),
-			Rdev: uint64(st.Rdev), Size: uint64(st.Size), Blocks: uint64(st.Blocks),
+			Valid: got.Valid, QID: got.QID, Mode: st.Mode, UID: st.Uid, GID: st.Gid,
+			Nlink: uint64(st.Nlink), //nolint:unconvert // 32 bits on arm64
+			Rdev:  st.Rdev, Size: uint64(st.Size), Blocks: uint64(st.Blocks),
 			Atime: timespec(st.Atim), Mtime: timespec(st.Mtim), Ctime: timespec(st.Ctim),
 		}
 		if got != want {

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
-	"go.uber.org/goleak"
 	"k8s.io/klog/v2"
 
 	"github.com/csi-9p/csi-9p/ninep/ninetest"
@@ -63,7 +62,6 @@ func exporter(t *testing.T, network, address string) ninetest.Server {
 			t.Errorf("close the exporter: %v", err)
 		}
 		<-served
-		goleak.VerifyNone(t)
 	})
 	return target(network, listener.Addr().String(), "/", root)
 }

@@ -107,14 +107,13 @@ func (l *link) receive() []byte {
 	return append(head, body...)
 }
 
-func (l *link) must(b []byte) []byte {
+func (l *link) must(b []byte) {
 	l.s.tb.Helper()
 	l.send(b)
 	reply := l.receive()
 	if reply == nil || ninep.MsgType(reply[4]) != ninep.MsgType(b[4])+1 {
 		l.s.tb.Fatalf("type %d: reply %v", b[4], reply)
 	}
-	return reply
 }
 
 // refused wants an error reply; hanging up is as good where mayHangUp.

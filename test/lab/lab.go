@@ -32,13 +32,15 @@ var run = sync.OnceValues(func() (string, error) {
 })
 
 // Main runs the tests of a package, or one of children in a process made by
-// [Child], and exits. It fails the run when a fixture left something behind.
+// [Child], and exits. It fails the run when a fixture left something behind, or
+// the tests a goroutine or an open file.
 func Main(m *testing.M, children map[string]Work) {
 	if name, ok := os.LookupEnv(childEnv); ok {
 		os.Exit(runChild(children, name))
 	}
+	before := openFiles()
 	code := m.Run()
-	for _, left := range leftovers() {
+	for _, left := range append(leftovers(), leaks(before)...) {
 		fmt.Fprintln(os.Stderr, "left behind:", left)
 		code = max(code, 1)
 	}

@@ -10,6 +10,7 @@ import (
 // Server is a 9P server in a process of its own.
 type Server struct {
 	*Process
+	Name string // "exporter" or "diod"
 	URL  string // whose root is the exported directory
 	Root string // the exported directory
 }
@@ -22,7 +23,7 @@ func Diod(tb testing.TB, root string) *Server {
 	diod := Need(tb, "diod", "diod")
 	cmd := exec.Command(diod, "--foreground", "--no-auth", "--no-userdb", "--logdest", "stderr",
 		"--config-file", "/dev/null", "--listen", "127.0.0.1:0", "--export", root)
-	return serve(tb, cmd, root, root)
+	return serve(tb, "diod", cmd, root, root)
 }
 
 // Exporter runs `csi-9p serve` on a directory until the test ends.
@@ -35,12 +36,12 @@ func Exporter(tb testing.TB, root string, flags ...string) *Server {
 func ExporterAt(tb testing.TB, url, root string, flags ...string) *Server {
 	tb.Helper()
 	args := append([]string{"serve", "--listen", url}, flags...)
-	return serve(tb, exec.Command(Binary(tb), append(args, root)...), root, "")
+	return serve(tb, "exporter", exec.Command(Binary(tb), append(args, root)...), root, "")
 }
 
 // serve starts a server on a port of the kernel's choice and returns once it
 // listens. aname is what attaches to root.
-func serve(tb testing.TB, cmd *exec.Cmd, root, aname string) *Server {
+func serve(tb testing.TB, name string, cmd *exec.Cmd, root, aname string) *Server {
 	tb.Helper()
 	p := Start(tb, cmd)
 	var port int
@@ -53,5 +54,5 @@ func serve(tb testing.TB, cmd *exec.Cmd, root, aname string) *Server {
 		port, err = listenPort(p.PID())
 		return err
 	})
-	return &Server{Process: p, Root: root, URL: fmt.Sprintf("tcp://127.0.0.1:%d%s", port, aname)}
+	return &Server{Process: p, Name: name, Root: root, URL: fmt.Sprintf("tcp://127.0.0.1:%d%s", port, aname)}
 }

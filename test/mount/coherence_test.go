@@ -1,6 +1,7 @@
 package mount_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,6 +32,8 @@ func TestCloseToOpen(t *testing.T) {
 		}
 	})
 }
+
+var errThere = errors.New("it is still there")
 
 func put(t *testing.T, path, content string) {
 	t.Helper()
@@ -139,7 +142,7 @@ func goneNames(t *testing.T, a, b string) {
 	sees(t, b+"-new", "data")
 	lab.Eventually(t, attrLifetime, func() error {
 		if _, err := os.Stat(b); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the old name: %v", err)
+			return fmt.Errorf("the old name: %w", cmp.Or(err, errThere))
 		}
 		return nil
 	})
@@ -151,10 +154,11 @@ func goneNames(t *testing.T, a, b string) {
 		t.Fatal(err)
 	}
 	lab.Eventually(t, attrLifetime, func() error {
-		if got, err := os.ReadFile(b); err != nil || string(got) != "replaced" {
-			return fmt.Errorf("after a rename over it: %q, %v", got, err)
+		got, err := os.ReadFile(b)
+		if err == nil && string(got) != "replaced" {
+			return fmt.Errorf("after a rename over it: %q", got)
 		}
-		return nil
+		return err
 	})
 }
 
@@ -196,7 +200,7 @@ func directories(t *testing.T, a, b string) {
 	}
 	lab.Eventually(t, attrLifetime, func() error {
 		if _, err := os.ReadDir(b); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("a removed directory: %v", err)
+			return fmt.Errorf("a removed directory: %w", cmp.Or(err, errThere))
 		}
 		return nil
 	})

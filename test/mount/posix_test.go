@@ -61,7 +61,7 @@ func appendsAtEnd(t *testing.T, dir string) {
 	a := openFile(t, dir+"/f", os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 	b := openFile(t, dir+"/f", os.O_WRONLY|os.O_APPEND)
 	for i := range 50 {
-		_, err := []*os.File{a, b}[i%2].WriteString(fmt.Sprintf("%d\n", i))
+		_, err := fmt.Fprintf([]*os.File{a, b}[i%2], "%d\n", i)
 		must(t, err)
 	}
 	var want strings.Builder
