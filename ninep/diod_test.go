@@ -114,6 +114,42 @@ func TestDiodFallbacks(t *testing.T) {
 	}
 }
 
+// TestDiodReconnect: diod takes a cut connection's fids and locks up again on the next one.
+func TestDiodReconnect(t *testing.T) {
+	dir := t.TempDir()
+	server := lab.Diod(t, dir)
+	dial := dialTCP(t, server)
+	conns := make(chan transport.Conn, 10)
+	s, err := ninep.Open(testContext(t), ninep.Config{Dial: func(ctx context.Context) (transport.Conn, error) {
+		c, err := dial(ctx)
+		if err == nil {
+			conns <- c
+		}
+		return c, err
+	}})
+	ok(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	ctx := testContext(t)
+	root := must(s.Attach(ctx, ninep.AttachOptions{Aname: dir}))(t)
+	must(root.Mkdir(ctx, "d", 0o755, 0))(t)
+	f := must(root.Walk(ctx, "d"))(t)
+	ok(t, f.Create(ctx, "f", unix.O_RDWR, 0o600, 0))
+	lockIs(t, f, ninep.Lock{Type: ninep.WriteLock, ProcID: 1}, ninep.LockSuccess)
+	_ = (<-conns).Close()
+	if n, err := f.Write(ctx, []byte("content"), 0); n != 7 || err != nil {
+		t.Errorf("Write = %d, %v", n, err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "d", "f")); string(got) != "content" {
+		t.Errorf("%q, %v", got, err)
+	}
+	other, err := ninep.Open(ctx, ninep.Config{Dial: dial})
+	ok(t, err)
+	t.Cleanup(func() { _ = other.Close() })
+	theirs := must(must(other.Attach(ctx, ninep.AttachOptions{Aname: dir}))(t).Walk(ctx, "d", "f"))(t)
+	ok(t, theirs.Open(ctx, unix.O_RDWR))
+	lockIs(t, theirs, ninep.Lock{Type: ninep.WriteLock, ProcID: 1}, ninep.LockBlocked)
+}
+
 func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

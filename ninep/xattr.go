@@ -70,25 +70,25 @@ func checkXattrName(name string) error {
 
 // xattrFid makes try with a fid of its own, which is dropped after it: one bound to an attribute cannot be bound again
 // on another connection, so that every try starts over.
-func (f *Fid) xattrFid(ctx context.Context, try func(l *link, n *Fid) error) error {
+func (f *Fid) xattrFid(ctx context.Context, try func(l *link, n *Fid, again bool) error) error {
 	xattr := &f.session.features.xattr
 	if xattr.load() == Unsupported {
 		return unix.EOPNOTSUPP
 	}
-	return f.session.do(ctx, func(l *link, _ bool) error {
+	return f.session.do(ctx, func(l *link, again bool) error {
 		n, err := f.session.newFid(f.volume)
 		if err != nil {
 			return err
 		}
 		defer n.Drop()
-		return try(l, n)
+		return try(l, n, again)
 	})
 }
 
 // readXattr reads an attribute, or the list of names for the name "".
 func (f *Fid) readXattr(ctx context.Context, name string) ([]byte, error) {
 	var value []byte
-	err := f.xattrFid(ctx, func(l *link, n *Fid) error {
+	err := f.xattrFid(ctx, func(l *link, n *Fid, _ bool) error {
 		var reply Rxattrwalk
 		err := l.roundTrip(ctx, request{
 			message: &Txattrwalk{Fid: f.number, NewFid: n.number, Name: name}, reply: &reply, fids: [2]*Fid{f, n},
@@ -151,24 +151,34 @@ func (f *Fid) readAll(ctx context.Context, l *link, buf []byte) error {
 
 // writeXattr writes an attribute: the server takes it over at Tclunk, whose error is the outcome.
 func (f *Fid) writeXattr(ctx context.Context, name string, value []byte, flags uint32) error {
-	return f.xattrFid(ctx, func(l *link, n *Fid) error {
-		if err := f.walkOn(ctx, l, n, nil); err != nil {
-			return err
+	return f.xattrFid(ctx, func(l *link, n *Fid, again bool) error {
+		err := f.writeXattrOn(ctx, l, n, name, value, flags)
+		created := flags == XattrCreate && errors.Is(err, unix.EEXIST)
+		removed := flags == XattrReplace && len(value) == 0 && errors.Is(err, unix.ENODATA)
+		if again && (created || removed) {
+			return nil // the try whose connection was lost has done it
 		}
-		n.setSpecial()
-		err := l.roundTrip(ctx, request{
-			message: &Txattrcreate{Fid: n.number, Name: name, Size: uint64(len(value)), Flags: flags},
-			fids:    [2]*Fid{n},
-		})
-		f.learnXattr(name, err)
-		if err != nil {
-			return err
-		}
-		if err := n.writeAll(ctx, l, value); err != nil {
-			return err
-		}
-		return n.clunk(ctx)
+		return err
 	})
+}
+
+func (f *Fid) writeXattrOn(ctx context.Context, l *link, n *Fid, name string, value []byte, flags uint32) error {
+	if err := f.walkOn(ctx, l, n, nil); err != nil {
+		return err
+	}
+	n.setSpecial()
+	err := l.roundTrip(ctx, request{
+		message: &Txattrcreate{Fid: n.number, Name: name, Size: uint64(len(value)), Flags: flags},
+		fids:    [2]*Fid{n},
+	})
+	f.learnXattr(name, err)
+	if err != nil {
+		return err
+	}
+	if err := n.writeAll(ctx, l, value); err != nil {
+		return err
+	}
+	return n.clunk(ctx)
 }
 
 // setSpecial keeps the fid from being bound again on another connection.

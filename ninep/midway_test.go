@@ -1,0 +1,176 @@
+package ninep_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// TestReconnectMidway loses the first, second ... reply to operations of one message and of several: each succeeds all
+// the same, and the fid that it leaves works.
+func TestReconnectMidway(t *testing.T) {
+	g := newGate(t)
+	deep := strings.Split(strings.Repeat("d/", 40)+"file", "/")
+	ok(t, os.MkdirAll(filepath.Join(g.root, filepath.Join(deep[:40]...)), 0o755))
+	ok(t, os.WriteFile(filepath.Join(g.root, filepath.Join(deep...)), []byte("content"), 0o600))
+	ok(t, os.WriteFile(filepath.Join(g.root, "file"), []byte("content"), 0o600))
+	ok(t, unix.Setxattr(filepath.Join(g.root, "file"), "user.a", []byte("value"), 0))
+
+	for name, operation := range map[string]func(context.Context, *ninep.Fid) error{
+		"deep walk": func(ctx context.Context, root *ninep.Fid) error {
+			f, err := root.Walk(ctx, deep...)
+			return errors.Join(err, has(ctx, f, 7))
+		},
+		"walk and attributes": func(ctx context.Context, root *ninep.Fid) error {
+			f, a, err := root.WalkAttr(ctx, "file")
+			if err == nil && a.Size != 7 {
+				err = errors.New("wrong attributes")
+			}
+			return errors.Join(err, has(ctx, f, 7))
+		},
+		"open and read": func(ctx context.Context, root *ninep.Fid) error {
+			f, err := root.Walk(ctx, "file")
+			if err == nil {
+				err = f.Open(ctx, unix.O_RDONLY)
+			}
+			buf := make([]byte, 10)
+			n := 0
+			if err == nil {
+				n, err = f.Read(ctx, buf, 0)
+			}
+			if err == nil && string(buf[:n]) != "content" {
+				err = errors.New("wrong content")
+			}
+			return err
+		},
+		"create": func(ctx context.Context, root *ninep.Fid) error {
+			defer os.Remove(filepath.Join(g.root, "new"))
+			f, err := root.Walk(ctx)
+			if err == nil {
+				err = f.Create(ctx, "new", unix.O_RDWR|unix.O_EXCL, 0o600, 0)
+			}
+			if err == nil {
+				_, err = f.Write(ctx, []byte("123"), 0)
+			}
+			return errors.Join(err, has(ctx, f, 3))
+		},
+		"xattr": func(ctx context.Context, root *ninep.Fid) error {
+			f, err := root.Walk(ctx, "file")
+			if err == nil {
+				err = f.SetXattr(ctx, "user.b", []byte("other"), ninep.XattrCreate)
+			}
+			if err != nil {
+				return err
+			}
+			for name, want := range map[string]string{"user.a": "value", "user.b": "other"} {
+				got, err := f.GetXattr(ctx, name)
+				if err != nil || !bytes.Equal(got, []byte(want)) {
+					return errors.Join(err, errors.New(name+" is "+string(got)))
+				}
+			}
+			return f.RemoveXattr(ctx, "user.b")
+		},
+		"rename there and back": func(ctx context.Context, root *ninep.Fid) error {
+			f, err := root.Walk(ctx, "file")
+			if err == nil {
+				err = root.Rename(ctx, "file", root, "there")
+			}
+			if err == nil {
+				err = root.Rename(ctx, "there", root, "file")
+			}
+			return errors.Join(err, has(ctx, f, 7))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for nth, done := int32(1), false; !done; nth++ {
+				s, root := g.open(ninep.Config{})
+				var replies atomic.Int32
+				g.interceptReplies(func(p *pair, _ uint16, _ ninep.Message) bool {
+					if replies.Add(1) == nth {
+						_ = p.client.Close()
+						return false
+					}
+					return true
+				})
+				if err := operation(testContext(t), root); err != nil {
+					t.Errorf("reply %d lost: %v", nth, err)
+				}
+				done = replies.Load() < nth
+				g.interceptReplies(nil)
+				ok(t, s.Close())
+			}
+		})
+	}
+}
+
+// has fails unless the fid's file has that many bytes.
+func has(ctx context.Context, f *ninep.Fid, size uint64) error {
+	if f == nil {
+		return nil
+	}
+	a, err := f.Getattr(ctx, ninep.AttrBasic)
+	if err == nil && a.Size != size {
+		err = errors.New("wrong size")
+	}
+	return err
+}
+
+// TestReconnectUnlinked: a file without a name cannot be found again.
+func TestReconnectUnlinked(t *testing.T) {
+	g := newGate(t)
+	s, root := g.open(ninep.Config{})
+	ctx := testContext(t)
+	f := must(root.Walk(ctx))(t)
+	ok(t, f.Create(ctx, "f", unix.O_RDWR, 0o600, 0))
+	ok(t, root.Unlink(ctx, "f", false))
+	must(f.Write(ctx, []byte("still there"), 0))(t)
+	ok(t, os.WriteFile(filepath.Join(g.root, "f"), nil, 0o600))
+	g.cut()
+	eventually(t, "a reconnect", func() bool { return s.Status().Reconnects == 1 })
+	if _, err := f.Write(ctx, []byte("not there"), 0); !errors.Is(err, unix.ESTALE) {
+		t.Errorf("write to an unlinked file after a reconnect: %v", err)
+	}
+	if _, err := root.Getattr(ctx, ninep.AttrBasic); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAttachAs: who attaches to what is what the options say, now and after a reconnect.
+func TestAttachAs(t *testing.T) {
+	g := newGate(t)
+	seen := make(chan ninep.Tattach, 10)
+	g.intercept(func(p *pair, tag uint16, m ninep.Message) bool {
+		if a, ok := m.(*ninep.Tattach); ok {
+			seen <- *a
+		}
+		return true
+	})
+	s, _ := g.open(ninep.Config{})
+	<-seen
+	root, err := s.Attach(testContext(t), ninep.AttachOptions{UID: 1234, Uname: "me", Aname: "/"})
+	ok(t, err)
+	is := func(a ninep.Tattach) bool {
+		return a.UID == 1234 && a.Uname == "me" && a.Aname == "/" && a.Afid == ninep.NoFID
+	}
+	if a := <-seen; !is(a) {
+		t.Errorf("%+v", a)
+	}
+	g.cut()
+	eventually(t, "a reconnect", func() bool { return s.Status().Reconnects == 1 })
+	if a, b := <-seen, <-seen; is(a) == is(b) {
+		t.Errorf("after the reconnect: %+v and %+v", a, b)
+	}
+	must(root.Walk(testContext(t)))(t)
+	if _, err := s.Attach(testContext(t), ninep.AttachOptions{Aname: "/no/such/tree"}); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "/no/such/tree") {
+		t.Errorf("attach to a tree that is not there: %v", err)
+	}
+}
