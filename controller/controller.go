@@ -6,8 +6,10 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
@@ -23,6 +25,11 @@ type Options struct {
 	Shares *shares.Shares
 	// Open opens a session to a server, whose URL has no aname; nil: OpenSession.
 	Open func(ctx context.Context, server dial.URL) (*ninep.Session, error)
+	// OpenTimeout bounds Open, so that a server that is down is reported while
+	// the caller still waits; 0: 5 seconds.
+	OpenTimeout time.Duration
+	// IdleTime is how long a session that nobody uses stays open; 0: 2 minutes.
+	IdleTime time.Duration
 }
 
 // Controller implements csi.ControllerServer. Its errors wrap their causes;
@@ -44,12 +51,13 @@ func New(o Options) *Controller {
 	}
 	return &Controller{
 		shares:   o.Shares,
-		sessions: newSessions(o.Open),
+		sessions: newSessions(o.Open, cmp.Or(o.OpenTimeout, 5*time.Second), cmp.Or(o.IdleTime, 2*time.Minute)),
 		seen:     make(map[road]uint32),
 	}
 }
 
-// Close ends all sessions. Calls in flight fail.
+// Close ends the sessions that nobody uses; the others end with the calls that
+// use them.
 func (c *Controller) Close() { c.sessions.close() }
 
 // road is how the controller comes to a tree: by a share of the configuration

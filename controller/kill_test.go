@@ -12,7 +12,6 @@ import (
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/controller"
 	"github.com/csi-9p/csi-9p/driver/record"
-	"github.com/csi-9p/csi-9p/driver/shares"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
@@ -55,13 +54,9 @@ func (l *lastReply) Complete(c *transport.Call) {
 // tells whether it came to the last of them.
 func doomed(t *testing.T, calls int, done bool) (c *controller.Controller, reached func() bool) {
 	t.Helper()
-	none, err := shares.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
 	left := new(atomic.Int64)
 	left.Store(int64(calls))
-	c = controller.New(controller.Options{Shares: none, Open: func(ctx context.Context, server dial.URL) (*ninep.Session, error) {
+	c = newControllerWith(t, controller.Options{Open: func(ctx context.Context, server dial.URL) (*ninep.Session, error) {
 		return ninep.Open(ctx, ninep.Config{ReconnectTimeout: -1, Dial: func(ctx context.Context) (transport.Conn, error) {
 			if left.Load() <= 0 {
 				return nil, errors.New("this controller was killed")
@@ -70,7 +65,6 @@ func doomed(t *testing.T, calls int, done bool) (c *controller.Controller, reach
 			return &mortal{Conn: conn, left: left, done: done}, err
 		}})
 	}})
-	t.Cleanup(c.Close)
 	return c, func() bool { return left.Load() <= 0 }
 }
 

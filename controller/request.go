@@ -13,10 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-const (
-	maxName    = 128     // bytes (CSI spec, "Size Limits")
-	maxContext = 4 << 10 // bytes of a map's keys and values, likewise
-)
+// maxName is a volume name's limit in bytes (CSI spec, "Size Limits").
+const maxName = 128
 
 // wanted is a volume as CreateVolume asks for it.
 type wanted struct {
@@ -103,22 +101,13 @@ func contextOf(r *record.Record) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := volume.Context{
+	return volume.Context{
 		Parameters:    p,
 		Directory:     r.Directory,
 		Provisioned:   true,
 		QIDPath:       r.QID.Path,
 		CapacityBytes: r.CapacityBytes,
-	}.Values()
-	size := 0
-	for key, value := range values {
-		size += len(key) + len(value)
-	}
-	if size > maxContext {
-		return nil, fmt.Errorf("%w: together they are %d bytes long, more than %d; shorten subDir, or move server and aname into a configured share",
-			params.ErrInvalid, size, maxContext)
-	}
-	return values, nil
+	}.Values(), nil
 }
 
 // capacityOf chooses a size within a range; 0: unlimited.

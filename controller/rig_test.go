@@ -75,7 +75,16 @@ func configured(t *testing.T, path string) *controller.Controller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := controller.New(controller.Options{Shares: config})
+	return newControllerWith(t, controller.Options{Shares: config})
+}
+
+// newControllerWith makes a controller with options; Shares defaults to none.
+func newControllerWith(t *testing.T, o controller.Options) *controller.Controller {
+	t.Helper()
+	if o.Shares == nil {
+		o.Shares = new(shares.Shares)
+	}
+	c := controller.New(o)
 	t.Cleanup(c.Close)
 	return c
 }

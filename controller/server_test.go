@@ -8,13 +8,15 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/controller"
-	"github.com/csi-9p/csi-9p/driver/shares"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/ninep/server"
@@ -79,8 +81,9 @@ func TestServerMute(t *testing.T) {
 	defer cancel()
 	_, err := c.CreateVolume(ctx, request("pvc-1", "server", url))
 	fails(t, err, codes.DeadlineExceeded, url)
-	_, err = c.CreateVolume(t.Context(), request("pvc-1", "server", url))
-	fails(t, err, codes.Unavailable, url, "no answer")
+	impatient := newControllerWith(t, controller.Options{OpenTimeout: 50 * time.Millisecond})
+	_, err = impatient.CreateVolume(t.Context(), request("pvc-1", "server", url))
+	fails(t, err, codes.Unavailable, url, "no answer within 50ms")
 }
 
 func TestServerWithoutTree(t *testing.T) {
@@ -148,16 +151,11 @@ func TestOneSessionPerServer(t *testing.T) {
 	mkdir(t, filepath.Join(root, "a"))
 	mkdir(t, filepath.Join(root, "b"))
 	url := export(t, server.Options{Root: root})
-	none, err := shares.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var opened atomic.Int64
-	c := controller.New(controller.Options{Shares: none, Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
+	c := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
 		opened.Add(1)
 		return controller.OpenSession(ctx, u)
 	}})
-	defer c.Close()
 	for _, aname := range []string{"/a", "/b", "/"} {
 		if _, err := c.CreateVolume(t.Context(), request("pvc-1", "server", url, "aname", aname)); err != nil {
 			t.Fatal(err)
@@ -169,6 +167,63 @@ func TestOneSessionPerServer(t *testing.T) {
 	if !exists(filepath.Join(root, "a", "pvc-1")) || !exists(filepath.Join(root, "b", "pvc-1")) || !exists(filepath.Join(root, "pvc-1")) {
 		t.Error("the volumes are not in their trees")
 	}
+}
+
+// watched is a connection that tells when it was closed.
+type watched struct {
+	transport.Conn
+	closed chan struct{}
+	once   *sync.Once
+}
+
+func (w watched) Close() error {
+	w.once.Do(func() { close(w.closed) })
+	return w.Conn.Close()
+}
+
+// A server is not kept busy by a controller that has nothing to do.
+func TestIdleSessionIsClosed(t *testing.T) {
+	leakCheck(t)
+	url := export(t, server.Options{Root: lab.Dir(t)})
+	closed := make(chan struct{})
+	c := newControllerWith(t, controller.Options{IdleTime: time.Millisecond, Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
+		return ninep.Open(ctx, ninep.Config{ReconnectTimeout: -1, Dial: func(ctx context.Context) (transport.Conn, error) {
+			conn, err := dial.Dial(ctx, u, dial.Options{})
+			return watched{conn, closed, new(sync.Once)}, err
+		}})
+	}})
+	if _, err := c.GetCapacity(t.Context(), &csi.GetCapacityRequest{Parameters: map[string]string{"server": url}}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("the session stays open")
+	}
+}
+
+// The nodes' road and the controller's may differ.
+func TestControllerServer(t *testing.T) {
+	leakCheck(t)
+	root := lab.Dir(t)
+	url := export(t, server.Options{Root: root})
+	r := &rig{Controller: newController(t, ""), t: t, root: root, url: url}
+	response, err := r.CreateVolume(t.Context(), request("pvc-1", "server", "unix:///on/the/node", "controllerServer", url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := response.GetVolume()
+	if got := v.GetVolumeContext(); got["server"] != "unix:///on/the/node" || got["controllerServer"] != "" {
+		t.Errorf("a node gets %v", got)
+	}
+	if !strings.HasPrefix(v.GetVolumeId(), url+"#") {
+		t.Errorf("the id %s does not lead the controller to the volume", v.GetVolumeId())
+	}
+	if got := list(t, r.Controller, 0); !slices.Equal(got, []string{v.GetVolumeId()}) {
+		t.Errorf("listed are %q", got)
+	}
+	r.remove(v.GetVolumeId())
+	r.spotless()
 }
 
 // linkless is a connection to a server without hard links.
@@ -196,23 +251,18 @@ func TestServerWithoutLinks(t *testing.T) {
 	leakCheck(t)
 	root := lab.Dir(t)
 	url := export(t, server.Options{Root: root})
-	none, err := shares.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := controller.New(controller.Options{Shares: none, Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
+	c := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
 		return ninep.Open(ctx, ninep.Config{ReconnectTimeout: -1, Dial: func(ctx context.Context) (transport.Conn, error) {
 			conn, err := dial.Dial(ctx, u, dial.Options{})
 			return linkless{conn}, err
 		}})
 	}})
-	defer c.Close()
 	r := &rig{Controller: c, t: t, root: root, url: url}
 	v := r.create("pvc-1", "subDir", "x")
 	if again := r.create("pvc-1", "subDir", "x"); again.GetVolumeId() != v.GetVolumeId() {
 		t.Errorf("got %v, then %v", v, again)
 	}
-	_, err = r.CreateVolume(t.Context(), r.request("pvc-1", "subDir", "x", "mode", "0700"))
+	_, err := r.CreateVolume(t.Context(), r.request("pvc-1", "subDir", "x", "mode", "0700"))
 	fails(t, err, codes.AlreadyExists, "parameters")
 	_, err = r.CreateVolume(t.Context(), r.request("pvc-2", "subDir", "x"))
 	fails(t, err, codes.AlreadyExists, "another volume")

@@ -14,14 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// openTimeout bounds dialling and negotiating: a server that is down is
-	// to be reported while the caller still waits.
-	openTimeout = 5 * time.Second
-	// idleTime is how long a session that nobody uses stays open.
-	idleTime = 2 * time.Minute
-)
-
 // OpenSession opens a session as the controller needs it: calls do not wait
 // for a lost server, because their caller tries again.
 func OpenSession(ctx context.Context, server dial.URL) (*ninep.Session, error) {
@@ -36,7 +28,9 @@ func OpenSession(ctx context.Context, server dial.URL) (*ninep.Session, error) {
 // sessions keeps one session per server, from its first use until it has been
 // idle for a while.
 type sessions struct {
-	open func(context.Context, dial.URL) (*ninep.Session, error)
+	open        func(context.Context, dial.URL) (*ninep.Session, error)
+	openTimeout time.Duration
+	idleTime    time.Duration
 
 	mu       sync.Mutex
 	byServer map[string]*session
@@ -57,8 +51,8 @@ type attachment struct {
 	release func() // once
 }
 
-func newSessions(open func(context.Context, dial.URL) (*ninep.Session, error)) *sessions {
-	return &sessions{open: open, byServer: make(map[string]*session)}
+func newSessions(open func(context.Context, dial.URL) (*ninep.Session, error), openTimeout, idleTime time.Duration) *sessions {
+	return &sessions{open: open, openTimeout: openTimeout, idleTime: idleTime, byServer: make(map[string]*session)}
 }
 
 // attach attaches to the tree of u as uid, over the server's session.
@@ -111,7 +105,7 @@ func (s *sessions) leave(key string, entry *session) {
 		entry.end()
 		return
 	}
-	entry.idle = time.AfterFunc(idleTime, func() { s.expire(key, entry) })
+	entry.idle = time.AfterFunc(s.idleTime, func() { s.expire(key, entry) })
 }
 
 // expire closes a session that is still idle.
@@ -165,10 +159,13 @@ func (s *sessions) connected(ctx context.Context, entry *session, server dial.UR
 		_ = entry.current.Close()
 		entry.current = nil
 	}
-	openCtx, cancel := context.WithTimeout(ctx, openTimeout)
+	openCtx, cancel := context.WithTimeout(ctx, s.openTimeout)
 	defer cancel()
 	opened, err := s.open(openCtx, server)
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer within %v", s.openTimeout)
+		}
 		return nil, openError(ctx, server.String(), err)
 	}
 	entry.current = opened
@@ -179,9 +176,6 @@ func (s *sessions) connected(ctx context.Context, entry *session, server dial.UR
 func openError(ctx context.Context, server string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("server %s: %w", server, ctx.Err())
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("no answer within %v", openTimeout)
 	}
 	return fmt.Errorf("server %s is %w: %w; check that it runs, speaks 9P2000.L and lets the controller in", server, driver.ErrUnavailable, err)
 }

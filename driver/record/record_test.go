@@ -132,3 +132,37 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDecodeClaim(f *testing.F) {
+	id := sample().UUID.String()
+	f.Add([]byte(`{"uuid": "` + id + `", "aside": "` + id + `.x", "qid": {"type": 128, "path": "1"}}`))
+	f.Add([]byte(`{"uuid": "` + id + `", "aside": "../x", "qid": {"type": 128, "path": "1"}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := record.DecodeClaim(data)
+		if err == nil && (strings.Contains(c.Aside, "/") || !strings.HasPrefix(c.Aside, c.UUID.String()+".")) {
+			t.Fatalf("%+v got through", c)
+		}
+	})
+}
+
+func TestDecodeClaimHostile(t *testing.T) {
+	id := sample().UUID.String()
+	good := `{"uuid": "` + id + `", "aside": "` + id + `.x", "qid": {"type": 128, "path": "1"}}`
+	if c, err := record.DecodeClaim([]byte(good + "\n")); err != nil || c.UUID != sample().UUID || c.QID.Path != 1 {
+		t.Fatalf("got %+v, %v", c, err)
+	}
+	for name, data := range map[string]string{
+		"empty":         "",
+		"twice":         good + good,
+		"unknown field": strings.Replace(good, `"aside"`, `"x": 1, "aside"`, 1),
+		"no name":       strings.Replace(good, id+".x", "", 1),
+		"other name":    strings.Replace(good, id+".x", "precious", 1),
+		"slash":         strings.Replace(good, id+".x", id+"./../../precious", 1),
+		"a file":        strings.Replace(good, "128", "0", 1),
+		"a bare uuid":   id + "\n",
+	} {
+		if c, err := record.DecodeClaim([]byte(data)); !errors.Is(err, record.ErrCorrupt) {
+			t.Errorf("%s: got %+v, %v, want ErrCorrupt", name, c, err)
+		}
+	}
+}

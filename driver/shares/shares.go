@@ -37,8 +37,8 @@ type Share struct {
 	Controller dial.URL // the controller's
 }
 
-// Shares is a configuration file, read again when it has changed. It is safe
-// for concurrent use.
+// Shares is a configuration file, read again when it has changed. The zero
+// value has no file and no shares. It is safe for concurrent use.
 type Shares struct {
 	path string // empty: no file, no shares
 

@@ -87,6 +87,28 @@ func TestContext(t *testing.T) {
 	}
 }
 
+// A context may have 4 KiB (CSI spec, "Size Limits"); the longest that passes
+// every other check has less.
+func TestContextFits(t *testing.T) {
+	p, err := params.Parse(map[string]string{
+		"server": "unix:///" + strings.Repeat("%20", 106), "aname": "/" + strings.Repeat("a", 1023),
+		"msize": "268435456", "zeroCopy": "require", "zeroCopyThreshold": "1048576", "maxInFlight": "1099511627776", "readAhead": "1073741824",
+		"cache": "close-to-open", "attrTimeout": "2562047h47m16.854775807s", "access": "user", "attachUid": "4294967294",
+		"reconnectTimeout": "2562047h47m16.854775807s", "writebackTimeout": "2562047h47m16.854775807s", "capacity": "none",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	deep := strings.Split(strings.Repeat(strings.Repeat("d", 255)+"/", 3)+strings.Repeat("d", 255), "/")
+	for key, value := range (volume.Context{Parameters: p, Directory: deep, Provisioned: true, QIDPath: 1<<64 - 1, CapacityBytes: 1<<63 - 1}).Values() {
+		size += len(key) + len(value)
+	}
+	if size > 4<<10 {
+		t.Errorf("the context has %d bytes", size)
+	}
+}
+
 func TestStaticContext(t *testing.T) {
 	for subDir, want := range map[string][]string{"": nil, "data/x": {"data", "x"}} {
 		values := map[string]string{"share": "tank"}
