@@ -219,7 +219,7 @@ func TestSwappedDirectories(t *testing.T) {
 	})
 	c := e.client(0)
 	links, dirs := 0, 0
-	for i := 0; i < 3000 || links == 0 || dirs == 0; i++ {
+	for i := 0; i < 500 || links == 0 || dirs == 0; i++ {
 		fid := c.newFid()
 		qid := ask[*ninep.Rwalk](c, &ninep.Twalk{Fid: 0, NewFid: fid, Names: []string{"real"}}).QIDs[0]
 		if qid.IsDir() {

@@ -160,6 +160,36 @@ func TestReaddir(t *testing.T) {
 	c.fails(&ninep.Treaddir{Fid: c.open(ninep.OpenReadOnly, "dir", "..", want[0]), Count: 4096}, unix.ENOTDIR)
 }
 
+// Files of devices mounted beneath the root have inode numbers of their own.
+func TestQidsAcrossDevices(t *testing.T) {
+	asRoot(t)
+	e := newExport(t, server.Options{})
+	c := e.client(0)
+	seen := map[uint64]string{c.getattr(0).QID.Path: "the root"}
+	for _, name := range []string{"a", "b", "c"} {
+		e.mkdir(name, 0o755)
+		if err := unix.Mount("tmpfs", e.path(name), "tmpfs", 0, "size=64k"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(e.path(name), unix.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+		e.write(name+"/f", "", 0o644)
+		for _, path := range [][]string{{name}, {name, "f"}} {
+			qid := c.getattr(c.walk(path...)).QID
+			if twin, ok := seen[qid.Path]; ok {
+				t.Errorf("%q and %s are both %v", path, twin, qid)
+			}
+			seen[qid.Path] = strings.Join(path, "/")
+		}
+		if d := c.list(c.open(0, name), 4096); len(d) != 1 || seen[d[0].QID.Path] != name+"/f" {
+			t.Errorf("entries of %s: %+v", name, d)
+		}
+	}
+}
+
 func TestNamesAndLinks(t *testing.T) {
 	e := newExport(t, server.Options{})
 	c := e.client(0)

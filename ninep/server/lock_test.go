@@ -94,6 +94,24 @@ func TestLocksEndWithTheirFidAndConnection(t *testing.T) {
 	}
 }
 
+// A client that lost its connection meets its own locks on the next, and the end of the old one takes nothing from it.
+func TestLocksAreTakenOverByTheSameHost(t *testing.T) {
+	e := newExport(t, server.Options{})
+	e.write("f", "", 0o644)
+	old, next, other := e.clientOverTCP(0), e.clientOverTCP(0), e.locker(2)
+	a := locker{old, old.open(ninep.OpenReadWrite, "f"), 1}
+	b := locker{next, next.open(ninep.OpenReadWrite, "f"), 1}
+	for _, l := range []locker{a, b} {
+		if got := l.lock(ninep.WriteLock, 0, 0); got != ninep.LockSuccess {
+			t.Fatalf("status %d", got)
+		}
+	}
+	a.clunk(a.fid)
+	if got := other.lock(ninep.ReadLock, 0, 1); got != ninep.LockBlocked {
+		t.Errorf("the lock went with the old connection: %d", got)
+	}
+}
+
 func TestLockArguments(t *testing.T) {
 	e := newExport(t, server.Options{})
 	e.write("f", "", 0o644)
