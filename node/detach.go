@@ -3,13 +3,12 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 	mount "k8s.io/mount-utils"
 )
@@ -90,8 +89,8 @@ func (s *Service) detach(ctx context.Context, path, volumeID string) error {
 				s.abort(ctx, u.connection, volumeID)
 			}
 		case <-ctx.Done():
-			return status.Error(codes.DeadlineExceeded,
-				fmt.Sprintf("volume %s is unmounted from %s and still writes its last pages to the server; try again", volumeID, path))
+			return driver.Errorf(codes.DeadlineExceeded,
+				"volume %s is unmounted from %s and still writes its last pages to the server; try again", volumeID, path)
 		}
 	}
 }

@@ -2,12 +2,10 @@ package node
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // mounterCodes are the gRPC codes of the mounter's own errors; driver.Code
@@ -30,10 +28,10 @@ func failed(err error) error {
 	}
 	for _, row := range mounterCodes {
 		if errors.Is(err, row.cause) {
-			return status.Error(row.code, err.Error())
+			return driver.Errorf(row.code, "%w", err)
 		}
 	}
-	return status.Error(driver.Code(err), err.Error())
+	return err
 }
 
 // local gives an error of this node's kernel its code: its errno says nothing
@@ -42,13 +40,13 @@ func local(err error) error {
 	if err == nil {
 		return nil
 	}
-	return status.Error(codes.Internal, err.Error())
+	return driver.Errorf(codes.Internal, "%w", err)
 }
 
 func invalid(format string, args ...any) error {
-	return status.Error(codes.InvalidArgument, fmt.Sprintf(format, args...))
+	return driver.Errorf(codes.InvalidArgument, format, args...)
 }
 
 func precondition(format string, args ...any) error {
-	return status.Error(codes.FailedPrecondition, fmt.Sprintf(format, args...))
+	return driver.Errorf(codes.FailedPrecondition, format, args...)
 }

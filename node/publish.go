@@ -3,14 +3,13 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	mount "k8s.io/mount-utils"
 )
 
@@ -131,8 +130,8 @@ func (s *Service) published(ctx context.Context, staged mount.MountInfo, want pu
 	case !mountpoint.SameFilesystem(m, staged):
 		return false, s.detach(ctx, want.target, id)
 	case readOnly(m) != want.readOnly:
-		return false, status.Error(codes.AlreadyExists, fmt.Sprintf(
-			"volume %s is published at %s with readonly=%t; unpublish it first", id, want.target, readOnly(m)))
+		return false, driver.Errorf(codes.AlreadyExists,
+			"volume %s is published at %s with readonly=%t; unpublish it first", id, want.target, readOnly(m))
 	}
 	return true, nil
 }

@@ -3,17 +3,16 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 	mount "k8s.io/mount-utils"
 )
@@ -77,8 +76,8 @@ func (s *Service) stage(ctx context.Context, want staging) error {
 	case !served:
 		return s.remount(ctx, want)
 	case !got.Spec.Same(want.spec):
-		return status.Error(codes.AlreadyExists, fmt.Sprintf(
-			"volume %s is staged at %s with other parameters, mount options or access mode; unstage it first", want.spec.VolumeID, want.path))
+		return driver.Errorf(codes.AlreadyExists,
+			"volume %s is staged at %s with other parameters, mount options or access mode; unstage it first", want.spec.VolumeID, want.path)
 	}
 	return s.readAhead(want)
 }

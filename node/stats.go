@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // statsTimeout bounds the question to the server.
@@ -60,5 +60,5 @@ func (s *Service) checkMounted(id, path string) error {
 }
 
 func notMounted(id, path string) error {
-	return status.Errorf(codes.NotFound, "volume %s is not mounted at %s", id, path)
+	return driver.Errorf(codes.NotFound, "volume %s is not mounted at %s", id, path)
 }
