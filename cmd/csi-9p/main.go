@@ -16,7 +16,7 @@ import (
 )
 
 // errUsage marks errors of the command line, which end with exit status 2 and a pointer to --help.
-var errUsage = errors.New("usage")
+var errUsage = errors.New("wrong command line")
 
 func main() {
 	os.Exit(run(os.Args[1:]))
