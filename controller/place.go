@@ -139,7 +139,8 @@ func (v *onShare) place(ctx context.Context, parent *ninep.Fid, aside string) er
 	if err != nil || here.ours {
 		return err
 	}
-	return driver.Errorf(codes.AlreadyExists, "%q exists on the share and is not this volume's; remove it, choose another subDir, or use it by a static PersistentVolume", v.path())
+	return driver.Errorf(codes.AlreadyExists, "%q exists on the share and is not this volume's; "+
+		"remove it, choose another subDir, or use it by a static PersistentVolume", v.path())
 }
 
 // vanished gives up a claim for a directory that is nowhere any more, so that

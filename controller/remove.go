@@ -100,7 +100,8 @@ func (v *onShare) archive(ctx context.Context) error {
 // than a name can be.
 func (v *onShare) archiveNames() []string {
 	var names []string
-	for _, name := range []string{"archived-" + v.name(), "archived-" + v.name() + "-" + v.record.UUID.String(), "archived-" + v.record.UUID.String()} {
+	short, id := "archived-"+v.name(), v.record.UUID.String()
+	for _, name := range []string{short, short + "-" + id, "archived-" + id} {
 		if subdir.CheckName(name) == nil {
 			names = append(names, name)
 		}
@@ -141,6 +142,6 @@ func (v *onShare) move(ctx context.Context, parent, to *ninep.Fid, name string) 
 
 // swapped refuses to touch what is in the volume's place but not the volume's.
 func (v *onShare) swapped(found ninep.QID) error {
-	return driver.Errorf(codes.FailedPrecondition, "%q is not the directory that was made for volume %s: its qid is %s and not %s; put the volume's directory back, or remove what is there",
-		v.path(), v.record.Name, record.Of(found), v.qid)
+	return driver.Errorf(codes.FailedPrecondition, "%q is not the directory that was made for volume %s: its qid is %s and not %s; "+
+		"put the volume's directory back, or remove what is there", v.path(), v.record.Name, record.Of(found), v.qid)
 }

@@ -177,7 +177,8 @@ func openError(ctx context.Context, server string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("server %s: %w", server, ctx.Err())
 	}
-	return fmt.Errorf("server %s is %w: %w; check that it runs, speaks 9P2000.L and lets the controller in", server, driver.ErrUnavailable, err)
+	return fmt.Errorf("server %s is %w: %w; check that it runs, speaks 9P2000.L and lets the controller in",
+		server, driver.ErrUnavailable, err)
 }
 
 // attachError says what to look at when a server refuses a tree.
