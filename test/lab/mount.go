@@ -14,15 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mount is a share mounted by a csi-9p process.
-type Mount struct {
+// Mountpoint is a share mounted by a csi-9p process.
+type Mountpoint struct {
 	*Process
 	Dir string // where it is mounted
 }
 
-// MountShare mounts a share by `csi-9p mount --foreground` until the test ends. The
+// Mount mounts a share by `csi-9p mount --foreground` until the test ends. The
 // options are those of -o: "cache=none".
-func MountShare(tb testing.TB, url string, options ...string) *Mount {
+func Mount(tb testing.TB, url string, options ...string) *Mountpoint {
 	tb.Helper()
 	NeedRoot(tb)
 	dir := filepath.Join(Dir(tb), "m")
@@ -33,7 +33,7 @@ func MountShare(tb testing.TB, url string, options ...string) *Mount {
 	if len(options) > 0 {
 		args = append(args, "-o", strings.Join(options, ","))
 	}
-	m := &Mount{Dir: dir, Process: Start(tb, exec.Command(Binary(tb), args...))}
+	m := &Mountpoint{Dir: dir, Process: Start(tb, exec.Command(Binary(tb), args...))}
 	Eventually(tb, 15*time.Second, func() error {
 		select {
 		case <-m.Ended():
@@ -48,7 +48,7 @@ func MountShare(tb testing.TB, url string, options ...string) *Mount {
 
 // mounted is nil when something is mounted at the directory. It never touches
 // the directory itself, which can block.
-func (m *Mount) mounted() error {
+func (m *Mountpoint) mounted() error {
 	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(m.Dir))
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (m *Mount) mounted() error {
 
 // Unmount detaches the mount and waits until its process has ended, which it
 // must do by itself. A mount that is gone already is fine.
-func (m *Mount) Unmount(tb testing.TB) {
+func (m *Mountpoint) Unmount(tb testing.TB) {
 	tb.Helper()
 	err := unix.Unmount(m.Dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -63,11 +64,22 @@ func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	}()
 	tb.Cleanup(func() {
 		p.Kill(tb)
+		p.sane(tb)
 		if tb.Failed() {
 			tb.Logf("%s said:\n%s", cmd, &p.output)
 		}
 	})
 	return p
+}
+
+// sane fails the test if the process panicked, or raced where it was built to tell.
+func (p *Process) sane(tb testing.TB) {
+	tb.Helper()
+	for _, sign := range []string{"\ngoroutine ", "WARNING: DATA RACE"} {
+		if strings.Contains(p.Output(), sign) {
+			tb.Errorf("%s broke down", p.cmd)
+		}
+	}
 }
 
 // mark is the environment variable that tells this run's processes from others.
@@ -130,7 +142,7 @@ func Run(tb testing.TB, limit time.Duration, cmd *exec.Cmd) string {
 	p := Start(tb, cmd)
 	if err := p.Wait(limit); err != nil {
 		p.Kill(tb)
-		tb.Fatalf("%s: %v\n%s%s", cmd, err, &stdout, p.Output())
+		tb.Fatalf("%s: %v\n%s", cmd, err, &stdout)
 	}
 	return stdout.String()
 }

@@ -22,7 +22,7 @@ const attrLifetime = 5 * time.Second
 // on diod qid.version tells nothing either.
 func TestCloseToOpen(t *testing.T) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		a, b := lab.MountShare(t, server.URL).Dir, lab.MountShare(t, server.URL).Dir
+		a, b := lab.Mount(t, server.URL).Dir, lab.Mount(t, server.URL).Dir
 		for name, rounds := range map[string]func(t *testing.T, a, b string){
 			"same-size": sameSize, "stat-in-between": statBetween, "sizes-change": sizesChange,
 			"both-write": bothWrite, "new-names-at-once": newNames, "gone-names": goneNames,

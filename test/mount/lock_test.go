@@ -17,7 +17,7 @@ import (
 // so that between mounts only whole files are compared.
 func TestLocks(t *testing.T) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		a, b := lab.MountShare(t, server.URL).Dir, lab.MountShare(t, server.URL).Dir
+		a, b := lab.Mount(t, server.URL).Dir, lab.Mount(t, server.URL).Dir
 		for name, test := range map[string]struct {
 			other string
 			start int64 // of the range that the other asks for; 100 to 199 is held

@@ -23,7 +23,7 @@ const unmountLimit = 5 * time.Second
 // killed get EIO and unmounting does not wait for it.
 func TestServerKilled(t *testing.T) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		mount := lab.MountShare(t, server.URL, "reconnectTimeout=1s")
+		mount := lab.Mount(t, server.URL, "reconnectTimeout=1s")
 		reader := busy(t, "read", mount)
 		writer := busy(t, "write", mount)
 		server.Kill(t)
@@ -45,7 +45,8 @@ func TestServerGoneForGood(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			forServers(t, func(t *testing.T, server *lab.Server) {
-				mount := lab.MountShare(t, server.URL, "reconnectTimeout=0")
+				t.Parallel() // they mostly wait
+				mount := lab.Mount(t, server.URL, "reconnectTimeout=0")
 				reader, writer, waits := busy(t, "read", mount), busy(t, "write", mount), busy(t, "rewrite", mount)
 				lose(server, t)
 				reader.Kill(t)
@@ -70,7 +71,7 @@ func TestServerGoneForGood(t *testing.T) {
 func TestServerRestarted(t *testing.T) {
 	root := lab.Dir(t)
 	server := lab.Exporter(t, root)
-	mount := lab.MountShare(t, server.URL, "reconnectTimeout=0")
+	mount := lab.Mount(t, server.URL, "reconnectTimeout=0")
 	writer := busy(t, "write", mount)
 	server.Kill(t)
 	at, err := url.Parse(server.URL)
@@ -98,7 +99,7 @@ func TestServerRestarted(t *testing.T) {
 // gone after writebackTimeout, whatever reconnectTimeout says.
 func TestDirtyPages(t *testing.T) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		mount := lab.MountShare(t, server.URL, "reconnectTimeout=0", "writebackTimeout=1s")
+		mount := lab.Mount(t, server.URL, "reconnectTimeout=0", "writebackTimeout=1s")
 		task := busy(t, "dirty", mount)
 		server.Kill(t)
 		task.Kill(t) // fails when it is not gone within 10 s
@@ -107,7 +108,7 @@ func TestDirtyPages(t *testing.T) {
 }
 
 // busy starts a work on a file of the mount and returns once it is at it.
-func busy(t *testing.T, work string, mount *lab.Mount) *lab.Process {
+func busy(t *testing.T, work string, mount *lab.Mountpoint) *lab.Process {
 	t.Helper()
 	p := lab.Child(t, work, filepath.Join(mount.Dir, work))
 	lab.Eventually(t, 20*time.Second, func() error {
@@ -120,7 +121,7 @@ func busy(t *testing.T, work string, mount *lab.Mount) *lab.Process {
 }
 
 // unmountsInTime unmounts, and wants the mount's process gone.
-func unmountsInTime(t *testing.T, mount *lab.Mount) {
+func unmountsInTime(t *testing.T, mount *lab.Mountpoint) {
 	t.Helper()
 	start := time.Now()
 	mount.Unmount(t)

@@ -19,7 +19,7 @@ import (
 // TestPOSIX is what programs expect of a file system, one thing each.
 func TestPOSIX(t *testing.T) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		mount := lab.MountShare(t, server.URL)
+		mount := lab.Mount(t, server.URL)
 		for name, check := range map[string]func(t *testing.T, dir string){
 			"append": appendsAtEnd, "exclusive": exclusiveCreate, "direct": directIO, "links": links, "special": specialFiles,
 			"attributes": attributes, "xattr": extendedAttributes, "noreplace": renameNoReplace, "unlinked": unlinkedOpen,
@@ -371,7 +371,7 @@ func TestHugeDirectory(t *testing.T) {
 		for i := range many {
 			must(t, unix.Mknod(fmt.Sprintf("%s/entry-%06d", host, i), unix.S_IFREG|0o644, 0))
 		}
-		dir := filepath.Join(lab.MountShare(t, server.URL).Dir, "d")
+		dir := filepath.Join(lab.Mount(t, server.URL).Dir, "d")
 		entries, err := os.ReadDir(dir)
 		must(t, err)
 		if len(entries) != many {

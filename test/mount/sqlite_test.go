@@ -15,7 +15,7 @@ import (
 func TestSQLite(t *testing.T) {
 	lab.Need(t, "sqlite3", "sqlite3")
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		mount := lab.MountShare(t, server.URL)
+		mount := lab.Mount(t, server.URL)
 		for _, mode := range []string{"wal", "delete"} {
 			t.Run(mode, func(t *testing.T) {
 				db := mount.Dir + "/" + mode + ".db"
@@ -32,7 +32,7 @@ func TestSQLite(t *testing.T) {
 func TestSQLiteTwoMounts(t *testing.T) {
 	lab.Need(t, "sqlite3", "sqlite3")
 	server := lab.Exporter(t, lab.Dir(t))
-	a, b := lab.MountShare(t, server.URL).Dir+"/two.db", lab.MountShare(t, server.URL).Dir+"/two.db"
+	a, b := lab.Mount(t, server.URL).Dir+"/two.db", lab.Mount(t, server.URL).Dir+"/two.db"
 	sqliteLife(t, a, "delete")
 	sqliteWriters(t, []string{a, b, a, b})
 }

@@ -13,7 +13,7 @@ func TestTorture(t *testing.T) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
 		for cache, seeds := range map[string][]string{"close-to-open": {"1", "2", "3"}, "none": {"4"}} {
 			t.Run(cache, func(t *testing.T) {
-				mount := lab.MountShare(t, server.URL, "cache="+cache)
+				mount := lab.Mount(t, server.URL, "cache="+cache)
 				for _, seed := range seeds {
 					child(t, "torture", mount.Dir+"/"+seed, seed, "1500", cache)
 				}

@@ -2,6 +2,7 @@ package mount_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -302,10 +303,12 @@ func same(what string, got, want []byte) error {
 	return fmt.Errorf("%s: %d bytes, want %d", what, len(got), len(want))
 }
 
+var errNone = errors.New("no error")
+
 // expect fails unless an operation ended as the model says.
 func expect(what string, got, want error) error {
 	if errors.Is(got, want) || got == nil && want == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: error %v, want %v", what, got, want)
+	return fmt.Errorf("%s: %w, want %w", what, cmp.Or(got, errNone), cmp.Or(want, errNone))
 }

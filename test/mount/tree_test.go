@@ -15,7 +15,7 @@ import (
 // it on the mount and keeps it in git there.
 func TestTree(t *testing.T) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		mount := lab.MountShare(t, server.URL)
+		mount := lab.Mount(t, server.URL)
 		goroot := strings.TrimSpace(lab.Run(t, time.Minute, exec.Command("go", "env", "GOROOT")))
 		src := filepath.Join(goroot, "src")
 		copied := filepath.Join(mount.Dir, "src")
