@@ -1,6 +1,11 @@
 package ninep
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/csi-9p/csi-9p/transport"
+)
 
 // flush is a Tflush on its way.
 type flush struct {
@@ -15,12 +20,10 @@ type flush struct {
 // because of a Tflush where one is of use.
 func (l *link) cancel(c *call) bool {
 	l.mu.Lock()
-	for i, w := range l.waiting {
-		if w == c {
-			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
-			l.mu.Unlock()
-			return true
-		}
+	if i := slices.Index(l.waiting, c); i >= 0 {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+		l.mu.Unlock()
+		return true
 	}
 	var s *slot
 	if int(c.Tag) < len(l.slots) && l.slots[c.Tag].call == c {
@@ -40,12 +43,13 @@ func (l *link) cancel(c *call) bool {
 		l.release(c)
 		return true
 	}
-	l.flush(tag, serial)
+	l.flush(tag, serial, transport.Call{Urgent: true})
 	return false
 }
 
-// flush sends a Tflush for the call that has the tag under that serial, unless it is complete or flushed already.
-func (l *link) flush(tag uint16, serial uint32) {
+// flush sends a Tflush, queued as the call given, for the one that has the tag under that serial, unless that is
+// complete or flushed already.
+func (l *link) flush(tag uint16, serial uint32, as transport.Call) {
 	l.mu.Lock()
 	s := &l.slots[tag]
 	if s.call == nil || s.serial != serial || s.flushing {
@@ -55,9 +59,8 @@ func (l *link) flush(tag uint16, serial uint32) {
 	s.flushing = true
 	l.mu.Unlock()
 
-	f := &flush{tag: tag}
+	f := &flush{call: call{Call: as}, tag: tag}
 	f.receiver = f
-	f.Urgent = true
 	binary.LittleEndian.PutUint32(f.head[:], uint32(len(f.head)))
 	f.head[4] = byte(TypeTflush)
 	binary.LittleEndian.PutUint16(f.head[HeaderSize:], tag)

@@ -205,6 +205,9 @@ func (f *Fid) relock(ctx context.Context, l *link) error {
 
 // pause waits, and reports whether it was not cancelled.
 func pause(ctx context.Context, d time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -82,3 +82,52 @@ func TestMoreCallsThanTags(t *testing.T) {
 		}
 	}
 }
+
+// overtaken is a direct connection on which a read is cancelled while it is being submitted.
+type overtaken struct {
+	direct
+	during func()
+	order  []ninep.MsgType
+	urgent bool
+	read   *transport.Call
+}
+
+func (o *overtaken) Submit(c *transport.Call) {
+	switch kind := ninep.MsgType(c.Head[4]); kind {
+	case ninep.TypeTread:
+		o.during()
+		o.order = append(o.order, kind)
+		o.read = c
+		return
+	case ninep.TypeTflush:
+		o.order = append(o.order, kind)
+		o.urgent = c.Urgent
+	}
+	o.direct.Submit(c)
+}
+
+func (o *overtaken) Forget(uint16) {
+	o.read.Err = transport.ErrForgotten
+	o.read.Done.Complete(o.read)
+}
+
+// TestFlushDoesNotOvertake: a Tflush that passed the message it means would be answered before the server has
+// seen that, and the reply to come would have no taker.
+func TestFlushDoesNotOvertake(t *testing.T) {
+	o := &overtaken{direct: direct{msize: 64 << 10, lost: make(chan struct{})}}
+	s, err := ninep.Open(testContext(t), ninep.Config{Dial: func(context.Context) (transport.Conn, error) { return o, nil }})
+	ok(t, err)
+	defer s.Close()
+	f := must(s.Attach(testContext(t), ninep.AttachOptions{}))(t)
+	done := 0
+	io := &ninep.IO{Buf: make([]byte, 100), Done: func(*ninep.IO) { done++ }}
+	o.during = io.Cancel
+	f.StartRead(io)
+	if !slices.Equal(o.order, []ninep.MsgType{ninep.TypeTread, ninep.TypeTflush}) || o.urgent {
+		t.Errorf("sent %v, Tflush urgent: %v", o.order, o.urgent)
+	}
+	cancelled(t, io.Err)
+	if done != 1 {
+		t.Errorf("Done was called %d times", done)
+	}
+}
