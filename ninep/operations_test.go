@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -154,9 +155,11 @@ func TestAttributes(t *testing.T) {
 	if st := must(f.Statfs(ctx))(t); st.BlockSize == 0 || st.Blocks == 0 || s.Features().Statfs != ninep.Supported {
 		t.Errorf("%+v", st)
 	}
-	must(root.Symlink(ctx, "l", "some where", 0))(t)
-	if target := must(must(root.Walk(ctx, "l"))(t).Readlink(ctx))(t); target != "some where" {
-		t.Errorf("target %q", target)
+	for name, want := range map[string]string{"short": "some where", "long": strings.Repeat("x/", 2000)} {
+		must(root.Symlink(ctx, name, want, 0))(t)
+		if target := must(must(root.Walk(ctx, name))(t).Readlink(ctx))(t); target != want {
+			t.Errorf("target %q", target)
+		}
 	}
 }
 
