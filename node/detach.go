@@ -8,6 +8,7 @@ import (
 
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/mountpoint"
 	"google.golang.org/grpc/codes"
 	"k8s.io/klog/v2"
 	mount "k8s.io/mount-utils"
@@ -35,6 +36,15 @@ type unmount struct {
 	connection uint32 // FUSE's number of it
 	done       chan struct{}
 	err        error // set before done is closed
+}
+
+func (u *unmount) ended() bool {
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // unmounts are those under way, by path. The zero value is ready.
@@ -85,7 +95,7 @@ func (s *Service) detach(ctx context.Context, path, volumeID string) error {
 		case <-u.done:
 			return local(u.err)
 		case <-tick.C:
-			if s.lost(ctx, volumeID) {
+			if s.lost(ctx, volumeID) && !u.ended() {
 				s.abort(ctx, u.connection, volumeID)
 			}
 		case <-ctx.Done():
@@ -107,10 +117,23 @@ func (s *Service) lost(ctx context.Context, volumeID string) bool {
 }
 
 // abort ends the volume's connection: whoever waits for the server gets an
-// error. The number is the connection's as long as its file system lives; the
-// caller knows that it does.
+// error. The kernel gives the number of a connection that has ended to the next
+// file system, so the mount table is asked whether it is another volume's by
+// now, while this service mounts nothing.
 func (s *Service) abort(ctx context.Context, connection uint32, volumeID string) {
+	s.mounting.Lock()
+	defer s.mounting.Unlock()
 	logger := klog.FromContext(ctx)
+	table, err := mountpoint.Table()
+	if err != nil {
+		logger.Error(err, "Cannot abort the connection of a volume whose server is lost", "volume", volumeID)
+		return
+	}
+	for _, m := range table {
+		if id, _ := volumeOf(m); m.Major == 0 && uint32(m.Minor) == connection && id != volumeID {
+			return
+		}
+	}
 	if err := fuse.Abort(connection); err != nil {
 		logger.Error(err, "Cannot abort the connection of a volume whose server is lost", "volume", volumeID)
 		return

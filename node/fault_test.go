@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,22 @@ func TestServerKilled(t *testing.T) {
 	code(t, err, codes.Unavailable)
 	k.must(k.stage("v"), k.publish("v", "a"), k.publish("v", "b"), k.unpublish("v", "b"))
 	k.unpublishAndUnstageInTime()
+}
+
+// A volume on a server that another volume's session has lost.
+func TestStageOnALostServer(t *testing.T) {
+	k := newKubelet(t)
+	k.must(k.stage("v"))
+	k.exporter.Kill()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := k.NodeStageVolume(ctx, k.stageRequest("w"))
+	code(t, err, codes.Unavailable)
+	if err == nil || !strings.Contains(err.Error(), k.exporter.URL) {
+		t.Errorf("message %v does not name the server", err)
+	}
+	k.must(k.unstage("w"), k.unstage("v"))
+	k.noMounts()
 }
 
 // A process that holds a file keeps the mount alive when it is detached. With

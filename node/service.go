@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
@@ -50,6 +51,7 @@ type Service struct {
 	binds    mount.Interface
 	locks    driver.Locks
 	unmounts unmounts
+	mounting sync.Mutex // held while a mount is made, and while one is aborted
 }
 
 // maxNodeID is Kubernetes' limit of a node id in bytes (CSINode, nodeID), which

@@ -79,7 +79,8 @@ func (s *Service) stage(ctx context.Context, want staging) error {
 		return driver.Errorf(codes.AlreadyExists,
 			"volume %s is staged at %s with other parameters, mount options or access mode; unstage it first", want.spec.VolumeID, want.path)
 	}
-	return s.readAhead(want)
+	s.readAhead(ctx, want)
+	return nil
 }
 
 // served tells whether the mount at the staging path, which must be the
@@ -105,7 +106,7 @@ func (s *Service) remount(ctx context.Context, want staging) error {
 }
 
 // mount makes the mount. When it fails nothing is left.
-func (s *Service) mount(ctx context.Context, want staging) (err error) {
+func (s *Service) mount(ctx context.Context, want staging) error {
 	if err := checkDirectory("staging_target_path", want.path); err != nil {
 		return err
 	}
@@ -120,35 +121,39 @@ func (s *Service) mount(ctx context.Context, want staging) (err error) {
 		return precondition("%v; load the kernel module by 'modprobe fuse' and give the node service the device", err)
 	}
 	defer dev.Close()
-	if err = s.serve(ctx, dev, want); err == nil {
-		err = s.readAhead(want)
-	}
-	if err != nil {
+	if err := s.serve(ctx, dev, want); err != nil {
 		s.undo(ctx, want)
+		return err
 	}
-	return err
+	s.readAhead(ctx, want)
+	return nil
 }
 
 // serve mounts dev and has the mounter serve it.
 func (s *Service) serve(ctx context.Context, dev *os.File, want staging) error {
+	s.mounting.Lock()
 	err := fuse.Mount(dev, want.path, fuse.MountOptions{
 		Source: sourceOf(want.spec.VolumeID), Subtype: subtype,
 		ReadOnly: want.spec.ReadOnly, Flags: want.flags,
 		AllowOther: true, DefaultPermissions: want.spec.Context.Parameters.Access == params.AccessSingle,
 	})
+	s.mounting.Unlock()
 	if err != nil {
 		return local(err)
 	}
 	return failed(s.options.Mounter.Serve(ctx, want.spec.VolumeID, dev))
 }
 
-// readAhead tells the kernel how far to read ahead on the volume.
-func (s *Service) readAhead(want staging) error {
+// readAhead tells the kernel how far to read ahead on the volume. A failure is
+// logged: reading is slower, not wrong.
+func (s *Service) readAhead(ctx context.Context, want staging) {
 	m, mounted, err := mountAt(want.path)
-	if err != nil || !mounted {
-		return err
+	if err == nil && mounted {
+		err = fuse.SetReadAhead(uint32(m.Minor), int(want.spec.Context.Parameters.ReadAhead))
 	}
-	return local(fuse.SetReadAhead(uint32(m.Minor), int(want.spec.Context.Parameters.ReadAhead)))
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot set how far to read ahead", "volume", want.spec.VolumeID)
+	}
 }
 
 // undo takes back what a failed call did. The caller's context may be over.

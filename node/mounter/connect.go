@@ -59,7 +59,8 @@ func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 	}
 	if p.Access == params.AccessUser {
 		o.Attach = func(ctx context.Context, uid uint32) (*ninep.Fid, error) {
-			return directory(ctx, v.session, v.aname, v.spec, uid)
+			dir, _, err := v.session.directory(ctx, v.aname, v.spec, uid)
+			return dir, err
 		}
 	}
 	if p.Capacity == params.CapacityReport {

@@ -115,7 +115,7 @@ func (s *sessions) put(got *session) {
 	}
 	s.mu.Unlock()
 	if last && got.Session != nil {
-		_ = got.Session.Close() // the server is told nothing that it does not learn from the connection's end
+		_ = got.Close() // the server is told nothing that it does not learn from the connection's end
 		_ = got.arena.Close()
 	}
 }
@@ -147,12 +147,16 @@ func (s *session) connect(ctx context.Context, url dial.URL) error {
 	return nil
 }
 
-// attach binds a fid to the root of the volume's tree, as that user.
-func (s *session) attach(ctx context.Context, aname string, spec Spec, uid uint32) (*ninep.Fid, error) {
-	p := spec.Context.Parameters
-	fid, err := s.Attach(ctx, ninep.AttachOptions{UID: uid, Aname: aname, MaxPayload: int(p.Msize), MaxInFlight: p.MaxInFlight})
-	if err != nil {
-		return nil, fmt.Errorf("attach %s on %s as user %d: %w", aname, s.key.server, uid, err)
+// explain adds to an error of the server's which one it is, and whether it is
+// lost: a caller that waited for it in vain got nothing but its own deadline.
+func (s *session) explain(err error) error {
+	status := s.Status()
+	if status.Connected {
+		return fmt.Errorf("server %s: %w", s.key.server, err)
 	}
-	return fid, nil
+	reason := err
+	if status.Err != nil {
+		reason = status.Err
+	}
+	return fmt.Errorf("server %s is lost since %s (%s): %w", s.key.server, status.Since.UTC().Format("15:04:05 MST"), reason.Error(), ninep.ErrLost)
 }

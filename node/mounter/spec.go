@@ -31,7 +31,7 @@ func (s Spec) Same(o Spec) bool {
 	return s.Context.Parameters == o.Context.Parameters &&
 		(s.Server == o.Server || s.Context.Parameters.Share != "") &&
 		s.VolumeID == o.VolumeID && s.ReadOnly == o.ReadOnly &&
-		s.Context.QIDPath == o.Context.QIDPath &&
+		s.Context.Provisioned == o.Context.Provisioned && s.Context.QIDPath == o.Context.QIDPath &&
 		subdir.Join(s.Context.Directory) == subdir.Join(o.Context.Directory)
 }
 

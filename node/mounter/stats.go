@@ -2,7 +2,6 @@ package mounter
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/ninep"
@@ -13,13 +12,10 @@ import (
 // longer than ctx; a server that is lost by then is ninep.ErrLost.
 func (v *Volume) Stats(ctx context.Context) (Usage, error) {
 	share, err := v.root.Statfs(ctx)
-	if err == nil {
-		return v.figures(share), nil
+	if err != nil {
+		return Usage{}, v.session.explain(err)
 	}
-	if status := v.session.Status(); !status.Connected {
-		return Usage{}, fmt.Errorf("server %s is lost since %s (%v): %w", v.session.key.server, status.Since.UTC().Format("15:04:05 MST"), status.Err, ninep.ErrLost)
-	}
-	return Usage{}, fmt.Errorf("server %s: %w", v.session.key.server, err)
+	return v.figures(share), nil
 }
 
 // figures makes the volume's own figures of the share's.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/csi-9p/csi-9p/driver/params"
-	"github.com/csi-9p/csi-9p/driver/subdir"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/ninefs"
@@ -61,8 +60,9 @@ func prepare(ctx context.Context, sessions *sessions, spec Spec) (*Volume, error
 	if err != nil {
 		return nil, err
 	}
-	root, err := directory(ctx, s, url.Aname, spec, spec.Context.Parameters.AttachUID)
+	root, capacity, err := s.directory(ctx, url.Aname, spec, spec.Context.Parameters.AttachUID)
 	if err != nil {
+		err = s.explain(err)
 		sessions.put(s)
 		return nil, err
 	}
@@ -70,33 +70,8 @@ func prepare(ctx context.Context, sessions *sessions, spec Spec) (*Volume, error
 		spec: spec, aname: url.Aname, sessions: sessions, session: s, root: root,
 		ended: make(chan struct{}), done: make(chan struct{}),
 	}
-	v.capacity.Store(spec.Context.CapacityBytes)
+	v.capacity.Store(capacity)
 	return v, nil
-}
-
-// directory binds a fid to the volume's directory, as that user, and checks that
-// it is the one that is meant.
-func directory(ctx context.Context, s *session, aname string, spec Spec, uid uint32) (*ninep.Fid, error) {
-	tree, err := s.attach(ctx, aname, spec, uid)
-	if err != nil || len(spec.Context.Directory) == 0 {
-		return tree, err
-	}
-	defer tree.Drop()
-	where := fmt.Sprintf("directory %s of %s on %s", subdir.Join(spec.Context.Directory), aname, s.key.server)
-	dir, err := tree.Walk(ctx, spec.Context.Directory...)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", where, err)
-	case !dir.QID().IsDir():
-		err = fmt.Errorf("%s: %w", where, unix.ENOTDIR)
-	case spec.Context.QIDPath != 0 && spec.Context.QIDPath != dir.QID().Path:
-		err = fmt.Errorf("%s: %w: qid %x, made as %x; somebody replaced it, or the server numbers its files anew",
-			where, ErrOtherDirectory, dir.QID().Path, spec.Context.QIDPath)
-	default:
-		return dir, nil
-	}
-	dir.Drop()
-	return nil, err
 }
 
 // Spec returns what the volume was opened with, its capacity as it is now.

@@ -1,6 +1,7 @@
 package mounter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,12 +10,12 @@ import (
 	"time"
 )
 
-// prepareLinger is how long a prepared volume waits for Serve.
-const prepareLinger = time.Minute
-
 // Volumes are the volumes of a node. The zero value is ready; it is safe for
 // concurrent use. Calls on one volume come one after the other.
 type Volumes struct {
+	// Linger is how long a prepared volume waits for Serve; 0: a minute.
+	Linger time.Duration
+
 	sessions sessions
 	turns    turns
 
@@ -36,7 +37,7 @@ func (vs *Volumes) Prepare(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	v.linger = time.AfterFunc(prepareLinger, func() { vs.expire(v) })
+	v.linger = time.AfterFunc(cmp.Or(vs.Linger, time.Minute), func() { vs.expire(v) })
 	vs.mu.Lock()
 	old := vs.current[spec.VolumeID]
 	if vs.current == nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
@@ -179,7 +180,7 @@ func TestPrepareFails(t *testing.T) {
 		"a missing directory": {func(s *mounter.Spec) { s.Context.Directory = []string{"none", "at", "all"} }, unix.ENOENT, "none/at/all"},
 		"a file":              {func(s *mounter.Spec) { s.Context.Directory = []string{"file"} }, unix.ENOTDIR, "file"},
 		"a missing aname":     {func(s *mounter.Spec) { s.Server = e.URL + "?aname=/none" }, unix.ENOENT, "/none"},
-		"another directory":   {func(s *mounter.Spec) { s.Context.QIDPath = 1 }, mounter.ErrOtherDirectory, "dir"},
+		"another directory":   {func(s *mounter.Spec) { s.Context.Provisioned, s.Context.QIDPath = true, 1 }, mounter.ErrOtherDirectory, "dir"},
 		"a way out":           {func(s *mounter.Spec) { s.Context.Directory = []string{".."} }, mounter.ErrSpec, ".."},
 		"the driver's own":    {func(s *mounter.Spec) { s.Context.Directory = []string{".csi-9p"} }, mounter.ErrSpec, ".csi-9p"},
 		"no server URL":       {func(s *mounter.Spec) { s.Server = "http://x" }, mounter.ErrSpec, "http://x"},
@@ -315,6 +316,48 @@ func TestStats(t *testing.T) {
 	if err := unix.Statfs(mnt.dir, &st); err != nil || int64(st.Blocks)*st.Bsize != 128<<20 {
 		t.Errorf("statfs shows %d bytes, %v", int64(st.Blocks)*st.Bsize, err)
 	}
+}
+
+// A context keeps the size at creation; the record has the one of now.
+func TestAnExpandedVolumeHasItsNewSize(t *testing.T) {
+	e, m := nodetest.Export(t), nodetest.NewMounter(t)
+	id := volume.ID{URL: e.URL, UUID: volume.UUID("pvc-1")}
+	s := spec(t, e, id.String(), "v")
+	root := nodetest.Attach(t, e)
+	dir, err := root.Walk(t.Context(), "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := record.Make(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	qid := record.Of(dir.QID())
+	if err := store.Add(t.Context(), &record.Record{
+		Version: record.Version, UUID: id.UUID, Name: "pvc-1", State: record.Ready, CapacityBytes: 2 << 30,
+		Parameters: s.Context.Parameters.Values(), Directory: s.Context.Directory, QID: &qid, Created: time.Now(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.Context.Provisioned, s.Context.QIDPath, s.Context.CapacityBytes = true, qid.Path, 1<<30
+	serve(t, m, s)
+	if usage, err := m.Stats(t.Context(), s.VolumeID); err != nil || usage.Bytes.Total != 2<<30 {
+		t.Errorf("Stats = %+v, %v, want the size in the record", usage, err)
+	}
+}
+
+func TestAPreparedVolumeThatNobodyServesIsDropped(t *testing.T) {
+	nodetest.NoLeaks(t)
+	e := nodetest.Export(t)
+	volumes := mounter.Volumes{Linger: time.Millisecond}
+	if err := volumes.Prepare(t.Context(), spec(t, e, "v", "v")); err != nil {
+		t.Fatal(err)
+	}
+	nodetest.Eventually(t, "the volume is dropped", func() bool {
+		_, err := volumes.Stats(t.Context(), "v")
+		return errors.Is(err, mounter.ErrUnknownVolume)
+	})
 }
 
 func TestStatsOfTheWholeShare(t *testing.T) {

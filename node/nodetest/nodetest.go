@@ -13,9 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/ninep/server"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
+	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/dial"
 )
 
 // Dir makes a directory and, when the test ends, takes the mounts in it off.
@@ -136,6 +139,27 @@ func (e *Exporter) Kill() {
 		<-e.done
 		e.server = nil
 	}
+}
+
+// Attach binds a fid to the exporter's root, on a session of its own.
+func Attach(tb testing.TB, e *Exporter) *ninep.Fid {
+	tb.Helper()
+	url, err := dial.Parse(e.URL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	session, err := ninep.Open(context.Background(), ninep.Config{
+		Dial: func(ctx context.Context) (transport.Conn, error) { return dial.Dial(ctx, url, dial.Options{}) },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = session.Close() })
+	root, err := session.Attach(context.Background(), ninep.AttachOptions{Aname: "/"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return root
 }
 
 type counted struct {

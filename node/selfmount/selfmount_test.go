@@ -105,7 +105,7 @@ func TestBackgroundReportsWhatFailed(t *testing.T) {
 }
 
 // run mounts in this process. What it returns waits for the end.
-func run(t *testing.T, ctx context.Context, e *nodetest.Exporter, dir string, options ...string) (wait func() error) {
+func run(ctx context.Context, t *testing.T, e *nodetest.Exporter, dir string, options ...string) (wait func() error) {
 	t.Helper()
 	m, err := selfmount.Parse(e.URL, dir, options)
 	if err != nil {
@@ -136,7 +136,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	nodetest.NoLeaks(t)
 	e, dir := nodetest.Export(t), nodetest.Dir(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	wait := run(t, ctx, e, dir, "ro")
+	wait := run(ctx, t, e, dir, "ro")
 	if err := nodetest.WriteFile(filepath.Join(dir, "f"), "x"); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("writing with -o ro: %v", err)
 	}
@@ -153,7 +153,7 @@ func TestRunEndsWithItsContextThoughTheServerIsLost(t *testing.T) {
 	nodetest.NoLeaks(t)
 	e, dir := nodetest.Export(t), nodetest.Dir(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	wait := run(t, ctx, e, dir)
+	wait := run(ctx, t, e, dir)
 	e.Kill()
 	cancel()
 	if err := wait(); err != nil {

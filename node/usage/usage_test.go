@@ -1,7 +1,6 @@
 package usage_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,33 +11,10 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/nodetest"
 	"github.com/csi-9p/csi-9p/node/usage"
-	"github.com/csi-9p/csi-9p/transport"
-	"github.com/csi-9p/csi-9p/transport/dial"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// attach binds a fid to the exporter's root.
-func attach(t *testing.T, e *nodetest.Exporter) *ninep.Fid {
-	t.Helper()
-	url, err := dial.Parse(e.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	session, err := ninep.Open(t.Context(), ninep.Config{
-		Dial: func(ctx context.Context) (transport.Conn, error) { return dial.Dial(ctx, url, dial.Options{}) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = session.Close() })
-	root, err := session.Attach(t.Context(), ninep.AttachOptions{Aname: "/"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return root
-}
 
 // start counts until the test ends.
 func start(t *testing.T, root *ninep.Fid, o usage.Options) *usage.Scanner {
@@ -118,7 +94,7 @@ func TestCountsAsDuDoes(t *testing.T) {
 	e := nodetest.Export(t)
 	tree(t, e.Root)
 	want := du(t, e.Root)
-	got := counted(t, start(t, attach(t, e), usage.Options{Budget: 1}), "the tree is counted", whatever)
+	got := counted(t, start(t, nodetest.Attach(t, e), usage.Options{Budget: 1}), "the tree is counted", whatever)
 	if got.Inodes != want.Inodes || got.Bytes != want.Bytes || got.Time.IsZero() {
 		t.Errorf("counted %+v, want %d bytes in %d inodes", got, want.Bytes, want.Inodes)
 	}
@@ -126,7 +102,7 @@ func TestCountsAsDuDoes(t *testing.T) {
 
 func TestWhoAsksGetsFreshFigures(t *testing.T) {
 	e := nodetest.Export(t)
-	s := start(t, attach(t, e), usage.Options{Interval: time.Hour, Budget: 1})
+	s := start(t, nodetest.Attach(t, e), usage.Options{Interval: time.Hour, Budget: 1})
 	counted(t, s, "the empty tree is counted", func(c usage.Count) bool { return c.Inodes == 1 })
 	if err := os.WriteFile(filepath.Join(e.Root, "f"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -142,9 +118,9 @@ func TestFilesThatGoMeanwhile(t *testing.T) {
 		defer close(gone)
 		_ = os.RemoveAll(filepath.Join(e.Root, "level-0"))
 	}()
-	counted(t, start(t, attach(t, e), usage.Options{Budget: 1}), "the tree is counted while it goes", whatever)
+	counted(t, start(t, nodetest.Attach(t, e), usage.Options{Budget: 1}), "the tree is counted while it goes", whatever)
 	<-gone
-	left := counted(t, start(t, attach(t, e), usage.Options{Budget: 1}), "what is left is counted", whatever)
+	left := counted(t, start(t, nodetest.Attach(t, e), usage.Options{Budget: 1}), "what is left is counted", whatever)
 	if want := du(t, e.Root); left.Inodes != want.Inodes {
 		t.Errorf("counted %d inodes, want %d", left.Inodes, want.Inodes)
 	}
@@ -153,7 +129,7 @@ func TestFilesThatGoMeanwhile(t *testing.T) {
 func TestStopWaitsForNoServer(t *testing.T) {
 	e := nodetest.Export(t)
 	tree(t, e.Root)
-	root := attach(t, e)
+	root := nodetest.Attach(t, e)
 	s := usage.Start(t.Context(), root, usage.Options{Budget: 0.01})
 	e.Kill()
 	s.Stop()
