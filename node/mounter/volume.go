@@ -108,12 +108,12 @@ func (v *Volume) Serve(ctx context.Context, dev *os.File) error {
 	if v.served.Load() != nil {
 		return fmt.Errorf("volume %s is served already: %w", v.spec.VolumeID, unix.EBUSY)
 	}
-	if v.linger != nil {
-		v.linger.Stop()
-	}
 	fs, conn, err := v.connect(ctx, dev)
 	if err != nil {
 		return fmt.Errorf("serve volume %s: %w", v.spec.VolumeID, err)
+	}
+	if v.linger != nil {
+		v.linger.Stop()
 	}
 	now := &served{fs: fs, conn: conn}
 	if v.spec.Context.Parameters.Capacity == params.CapacityReport {

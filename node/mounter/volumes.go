@@ -161,7 +161,11 @@ func (vs *Volumes) Close(ctx context.Context) error {
 	errs := make([]error, len(all))
 	var closing sync.WaitGroup
 	for i, v := range all {
-		closing.Go(func() { errs[i] = v.Close(ctx) })
+		closing.Go(func() {
+			if v.State() == Serving || vs.forget(v) { // else it is being dropped already
+				errs[i] = v.Close(ctx)
+			}
+		})
 	}
 	closing.Wait()
 	vs.watchers.Wait()
