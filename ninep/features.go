@@ -12,16 +12,6 @@ const (
 	Unsupported
 )
 
-func (s Support) String() string {
-	switch s {
-	case Supported:
-		return "supported"
-	case Unsupported:
-		return "unsupported"
-	}
-	return "unknown"
-}
-
 // Features is what a session has learned of its server since it was last connected. Nothing is asked for the sake of
 // asking: the first call of a kind tells.
 type Features struct {

@@ -13,8 +13,9 @@ import (
 // Fid is a file of the server. It is safe for concurrent use. Clunk, Drop and Remove end it; calls under way
 // still use it and the number goes back when the last of them is done, later ones fail with EBADF.
 //
-// After a reconnect a fid is bound anew by its path. If another file or none is there it is stale: every call on it
-// fails with ESTALE from then on, and it still has to be ended.
+// After a reconnect a fid is bound anew by its path, and opened if it was open. If another file or none is there, or it
+// cannot be opened, it is stale: every call on it fails with ESTALE from then on, and it still has to be ended. So is the
+// fid of an open file whose name was removed, because there is no path to it.
 type Fid struct {
 	session *Session
 	volume  *volume

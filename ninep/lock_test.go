@@ -99,3 +99,20 @@ func TestReconnectLostLock(t *testing.T) {
 	}
 	ok(t, mine.Clunk(testContext(t)))
 }
+
+// TestReconnectRelocksPlainly: QEMU refuses every flag of Tlock but LockBlock.
+func TestReconnectRelocksPlainly(t *testing.T) {
+	g := newGate(t)
+	_, mine, theirs := lockable(t, g)
+	lockIs(t, mine, ninep.Lock{Type: ninep.WriteLock, ProcID: 1}, ninep.LockSuccess)
+	g.intercept(func(p *pair, tag uint16, m ninep.Message) bool {
+		if l, ok := m.(*ninep.Tlock); ok && l.Flags&^ninep.LockBlock != 0 {
+			p.reply(tag, &ninep.Rlerror{Errno: uint32(unix.EINVAL)})
+			return false
+		}
+		return true
+	})
+	g.cut()
+	must(mine.Write(testContext(t), []byte("x"), 0))(t)
+	lockIs(t, theirs, ninep.Lock{Type: ninep.WriteLock, ProcID: 1}, ninep.LockBlocked)
+}

@@ -163,6 +163,29 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
+// TestUnlink says of files and directories which they are.
+func TestUnlink(t *testing.T) {
+	g := newGate(t)
+	s, root := g.open(ninep.Config{})
+	ctx := testContext(t)
+	must(root.Mkdir(ctx, "dir", 0o755, 0))(t)
+	must(root.Mknod(ctx, "fifo", unix.S_IFIFO|0o600, 0, 0, 0))(t)
+	if err := root.Unlink(ctx, "dir", false); !errors.Is(err, unix.EISDIR) {
+		t.Errorf("a directory as a file: %v", err)
+	}
+	if err := root.Unlink(ctx, "fifo", true); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("a file as a directory: %v", err)
+	}
+	ok(t, root.Unlink(ctx, "dir", true))
+	ok(t, root.Unlink(ctx, "fifo", false))
+	if left, err := os.ReadDir(g.root); len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if f := s.Features(); f.Unlinkat != ninep.Supported {
+		t.Errorf("learned %+v", f)
+	}
+}
+
 // TestReaddir reads a large directory in small steps, each from the cookie of the last entry.
 func TestReaddir(t *testing.T) {
 	g := newGate(t)
@@ -233,6 +256,16 @@ func TestXattr(t *testing.T) {
 		if !errors.Is(err, unix.ENODATA) {
 			t.Errorf("what was removed: %v", err)
 		}
+	}
+	for name, want := range map[string]unix.Errno{"": unix.ERANGE, strings.Repeat("n", 256): unix.ERANGE, "a\x00b": unix.ERANGE} {
+		for _, err := range []error{second(f.GetXattr(ctx, name)), f.SetXattr(ctx, name, nil, 0), f.RemoveXattr(ctx, name)} {
+			if !errors.Is(err, want) {
+				t.Errorf("attribute %q: %v", name, err)
+			}
+		}
+	}
+	if err := f.SetXattr(ctx, "user.a", make([]byte, 64<<10+1), 0); !errors.Is(err, unix.E2BIG) {
+		t.Errorf("an attribute that is too large: %v", err)
 	}
 	if s.Features().Xattr != ninep.Supported {
 		t.Error("it works, and is not known to")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -253,5 +254,68 @@ func TestCancelWhileLost(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, ninep.ErrClosed) {
 			t.Errorf("a call on a closed session: %v", err)
 		}
+	}
+}
+
+// TestLostTimeoutOfOneIO: a write with a time-out of its own gives up while other calls go on waiting.
+func TestLostTimeoutOfOneIO(t *testing.T) {
+	g := newGate(t)
+	_, root := g.open(ninep.Config{})
+	ctx := testContext(t)
+	f := must(root.Walk(ctx))(t)
+	ok(t, f.Create(ctx, "f", unix.O_RDWR, 0o600, 0))
+	h := g.hold(ninep.TypeTwrite)
+	done := make(chan error, 2)
+	start := func() {
+		f.StartWrite(&ninep.IO{
+			Buf: []byte("x"), LostTimeout: 30 * time.Millisecond, Done: func(io *ninep.IO) { done <- io.Err },
+		})
+	}
+	start()
+	eventually(t, "Twrite", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.tags) > 0 })
+	waiting := make(chan error, 1)
+	go func() { _, err := f.Getattr(ctx, ninep.AttrBasic); waiting <- err }()
+	g.kill()
+	start()
+	for range 2 {
+		if err := <-done; !errors.Is(err, ninep.ErrLost) || !errors.Is(err, unix.EIO) {
+			t.Errorf("write: %v", err)
+		}
+	}
+	g.intercept(nil)
+	g.revive()
+	ok(t, <-waiting)
+}
+
+// TestReconnectRefused: a tree that is gone is stale, and only that one; a server that has none of them yet is
+// asked again.
+func TestReconnectRefused(t *testing.T) {
+	g := newGate(t)
+	ok(t, os.Mkdir(filepath.Join(g.root, "a"), 0o755))
+	ok(t, os.Mkdir(filepath.Join(g.root, "b"), 0o755))
+	s, err := ninep.Open(testContext(t), ninep.Config{Dial: g.dial})
+	ok(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	ctx := testContext(t)
+	a := must(s.Attach(ctx, ninep.AttachOptions{Aname: "/a"}))(t)
+	b := must(s.Attach(ctx, ninep.AttachOptions{Aname: "/b"}))(t)
+	refuse := func(anames ...string) {
+		g.intercept(func(p *pair, tag uint16, m ninep.Message) bool {
+			if attach, ok := m.(*ninep.Tattach); ok && slices.Contains(anames, attach.Aname) {
+				p.reply(tag, &ninep.Rlerror{Errno: uint32(unix.ENOENT)})
+				return false
+			}
+			return true
+		})
+	}
+	refuse("/a", "/b")
+	g.cut()
+	eventually(t, "the refusal", func() bool { st := s.Status(); return !st.Connected && errors.Is(st.Err, unix.ENOENT) })
+	refuse("/a")
+	if _, err := b.Getattr(ctx, ninep.AttrBasic); err != nil {
+		t.Errorf("the tree that came back: %v", err)
+	}
+	if _, err := a.Getattr(ctx, ninep.AttrBasic); !errors.Is(err, unix.ESTALE) {
+		t.Errorf("the tree that did not: %v", err)
 	}
 }
