@@ -58,7 +58,7 @@ func TestBlockSize(t *testing.T) {
 // as runs a command of coreutils as another user.
 func as(t *testing.T, uid, gid uint32, command ...string) error {
 	t.Helper()
-	cmd := exec.Command(command[0], command[1:]...)
+	cmd := exec.Command("sh", append([]string{"-c", `umask 022; exec "$@"`, "sh"}, command...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
 	cmd.Dir = "/"
 	out, err := cmd.CombinedOutput()
@@ -126,12 +126,13 @@ func TestKernelChecksPermissions(t *testing.T) {
 func TestServerChecksPermissions(t *testing.T) {
 	noLeak(t)
 	s := exporter(t)
-	var m *mounted
-	m = mount(t, s, func(o *ninefs.Options) {
+	var session atomic.Pointer[ninep.Session]
+	m := mount(t, s, func(o *ninefs.Options) {
 		o.Attach = func(ctx context.Context, uid uint32) (*ninep.Fid, error) {
-			return m.session.Attach(ctx, ninep.AttachOptions{UID: uid})
+			return session.Load().Attach(ctx, ninep.AttachOptions{UID: uid})
 		}
 	})
+	session.Store(m.session)
 	check(t, os.Mkdir(m.path("open"), 0o755))
 	check(t, os.Chmod(m.path("open"), 0o777))
 	write(t, m.path("open/secret"), "secret")
@@ -180,7 +181,9 @@ func TestXattr(t *testing.T) {
 	wantErr(t, err, unix.ERANGE)
 	check(t, unix.Lremovexattr(path, "user.a"))
 	wantErr(t, unix.Lremovexattr(path, "user.a"), unix.ENODATA)
-	wantErr(t, unix.Lsetxattr(path, "system.posix_acl_access", []byte("x"), 0), unix.EOPNOTSUPP)
+	// Version 2, and an entry each for owner, group and others (include/uapi/linux/posix_acl_xattr.h).
+	acl := "\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x04\x00\x04\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
+	wantErr(t, unix.Lsetxattr(path, "system.posix_acl_access", []byte(acl), 0), unix.EOPNOTSUPP)
 }
 
 // TestUsage: statfs shows the volume, not the disk that it is on.

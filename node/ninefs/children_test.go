@@ -9,4 +9,6 @@ var children = map[string]lab.Work{
 	"map and write":        mapAndWrite,
 	"map an unlinked file": mapUnlinked,
 	"torture":              tortureWork,
+	"use":                  use,
+	"bombard":              bombard,
 }

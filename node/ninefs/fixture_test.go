@@ -32,29 +32,40 @@ type share struct {
 // exporter serves a new directory from this process.
 func exporter(t testing.TB) share {
 	t.Helper()
+	s, _ := stoppable(t)
+	return s
+}
+
+// stoppable is an exporter whose server can be stopped: call stop for it, and what that returns to start another one.
+func stoppable(t testing.TB) (s share, stop func() (start func())) {
+	t.Helper()
 	lab.NeedRoot(t)
 	dir := lab.Dir(t)
 	root, socket := filepath.Join(dir, "root"), filepath.Join(dir, "s")
-	if err := os.Mkdir(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Options{Root: root})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Mkdir(root, 0o755))
+	var running *server.Server
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(context.Background(), l) }()
-	t.Cleanup(func() {
-		s.Close()
+	start := func() {
+		s, err := server.New(server.Options{Root: root})
+		check(t, err)
+		l, err := net.Listen("unix", socket)
+		check(t, err)
+		running = s
+		go func() { served <- s.Serve(context.Background(), l) }()
+	}
+	halt := func() {
+		if running == nil {
+			return
+		}
+		running.Close()
+		running = nil
 		if err := <-served; err != nil {
 			t.Errorf("serve: %v", err)
 		}
-	})
-	return share{url: "unix://" + socket, root: root}
+	}
+	start()
+	t.Cleanup(halt)
+	return share{url: "unix://" + socket, root: root}, func() func() { halt(); return start }
 }
 
 // diod serves a new directory from Debian's diod.
@@ -112,6 +123,7 @@ type mounted struct {
 func mount(t testing.TB, s share, set ...func(*ninefs.Options)) *mounted {
 	t.Helper()
 	m := &mounted{dir: lab.Dir(t)}
+	check(t, os.Chmod(filepath.Dir(m.dir), 0o755)) // other users come by
 	u, err := dial.Parse(s.url)
 	if err != nil {
 		t.Fatal(err)
@@ -169,6 +181,7 @@ func (m *mounted) serve(t testing.TB, kernelChecks bool) {
 	m.fs.SetNotifier(conn)
 	t.Cleanup(func() {
 		if t.Failed() {
+			t.Logf("session: %+v", m.session.Status())
 			_ = fuse.Abort(id)
 		}
 		if err := fuse.Unmount(m.dir); err != nil {

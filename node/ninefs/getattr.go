@@ -31,27 +31,17 @@ func (fs *FS) getattr(ctx context.Context, r *fuse.Request) error {
 }
 
 // attrThrough reads the attributes of an open file. Servers that go by the path under which it was opened (diod, QEMU before
-// 10) find nothing there after a rename, or another file: then it is asked for by its present name. If it has none, what it was
-// like when it lost the last one has to do.
+// 10) find nothing there after a rename, or another file: then it is asked for by its present name.
 func (fs *FS) attrThrough(ctx context.Context, h *handle) (ninep.Attr, error) {
-	n := h.node
 	attr, err := h.fid.Getattr(ctx, ninep.AttrBasic)
-	if err == nil && n.is(attr) {
-		return attr, nil
+	if isGone(err) || err == nil && !h.node.is(attr) {
+		return fs.attrOf(ctx, h.node, h.uid)
 	}
-	if err != nil && !isGone(err) {
-		return attr, err
-	}
-	if dir, _ := fs.tree.where(n); dir != nil {
-		return fs.attrOf(ctx, n, h.uid)
-	}
-	if last, ok := n.parted(); ok {
-		return last, nil
-	}
-	return attr, unix.ESTALE
+	return attr, err
 }
 
-// attrOf reads a node's attributes. A server that knows fids by path can have another file there by now: then the node is gone.
+// attrOf reads a node's attributes. A server that knows fids by path can have another file there by now: then the node is gone,
+// or what it was like when it lost its name has to do.
 func (fs *FS) attrOf(ctx context.Context, n *node, uid uint32) (attr ninep.Attr, err error) {
 	err = fs.onNode(ctx, n, uid, func(f *ninep.Fid) error {
 		attr, err = f.Getattr(ctx, ninep.AttrBasic)
@@ -60,6 +50,11 @@ func (fs *FS) attrOf(ctx context.Context, n *node, uid uint32) (attr ninep.Attr,
 		}
 		return err
 	})
+	if dir, _ := fs.tree.where(n); dir == nil && isGone(err) {
+		if last, ok := n.parted(); ok {
+			return last, nil
+		}
+	}
 	return attr, err
 }
 
