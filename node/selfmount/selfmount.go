@@ -114,7 +114,7 @@ func (m *Mount) checkFree() error {
 	if err != nil {
 		return err
 	}
-	if len(at) > 0 && m.dir != "/" {
+	if len(at) > 0 {
 		top := at[len(at)-1]
 		return fmt.Errorf("%s is a mount of %s (%s) already: umount it or choose another directory", m.dir, top.Source, top.FsType)
 	}
