@@ -80,15 +80,6 @@ func (f *flush) received() {
 		l.conn.Forget(f.tag)
 	}
 	l.mu.Lock()
-	s := &l.slots[f.tag]
-	s.flushing = false
-	var next *call
-	var serial uint32
-	if s.call == nil {
-		next, serial = l.free(f.tag)
-	}
-	l.mu.Unlock()
-	if next != nil {
-		l.launch(next, next.Tag, serial)
-	}
+	l.slots[f.tag].flushing = false
+	l.reuse(f.tag)
 }

@@ -155,42 +155,38 @@ func (l *link) launch(c *call, tag uint16, serial uint32) {
 // release takes the tag back from a completed or withdrawn call.
 func (l *link) release(c *call) {
 	l.mu.Lock()
-	s := &l.slots[c.Tag]
-	s.call = nil
+	l.slots[c.Tag].call = nil
 	var failed []*call
 	if c.Err != nil && isConnError(c.Err) {
 		l.dead = c.Err
 		failed, l.waiting = l.waiting, nil
 	}
-	var next *call
-	var serial uint32
-	if !s.flushing {
-		next, serial = l.free(c.Tag)
-	}
-	l.mu.Unlock()
+	l.reuse(c.Tag)
 	for _, f := range failed {
 		f.Err, f.unsent = c.Err, true
 		f.receiver.received()
 	}
+}
+
+// reuse makes a tag free that neither a call nor a Tflush has any more, and sends the call that has waited for one, if
+// any has. The caller holds l.mu, which is given back.
+func (l *link) reuse(tag uint16) {
+	var next *call
+	var serial uint32
+	if s := &l.slots[tag]; s.call == nil && !s.flushing {
+		l.tags.give(uint32(tag))
+		if len(l.waiting) > 0 {
+			var ok bool
+			if serial, ok = l.assign(l.waiting[0]); ok {
+				next = l.waiting[0]
+				l.waiting = slices.Delete(l.waiting, 0, 1)
+			}
+		}
+	}
+	l.mu.Unlock()
 	if next != nil {
 		l.launch(next, next.Tag, serial)
 	}
-}
-
-// free makes a tag free and returns the call that has waited for one, with a tag assigned, if any has. The caller
-// holds l.mu and launches the call without it.
-func (l *link) free(tag uint16) (next *call, serial uint32) {
-	l.tags.give(uint32(tag))
-	if len(l.waiting) == 0 {
-		return nil, 0
-	}
-	serial, ok := l.assign(l.waiting[0])
-	if !ok {
-		return nil, 0
-	}
-	next = l.waiting[0]
-	l.waiting = slices.Delete(l.waiting, 0, 1)
-	return next, serial
 }
 
 // fail ends the connection because of what the server sent.
