@@ -77,7 +77,7 @@ func (s *summary) packageEnded(e event, output []string) {
 		s.broken++
 		fmt.Print(strings.Join(output, ""))
 	}
-	if e.Action != "skip" {
+	if e.Action != "skip" && !strings.Contains(strings.Join(output, ""), "[no tests to run]") {
 		fmt.Printf("%-5s %7.1f s  %s\n", e.Action, e.Elapsed, e.Package+e.ImportPath)
 	}
 }
