@@ -35,9 +35,7 @@ func getattrValid(s *scope) {
 
 // getattrHost compares every field with stat(2) on the server.
 func getattrHost(s *scope) {
-	if s.server.Root == "" {
-		return // nothing to compare with
-	}
+	s.needsRoot()
 	s.file("f", string(random(7, 10000)))
 	s.mkdir(s.dir, "d")
 	_, err := s.dir.Symlink(s.ctx, "l", "target", s.server.UID)

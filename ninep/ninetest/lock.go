@@ -162,9 +162,7 @@ func lockDisconnect(s *scope) {
 // lockHost holds the server's locks against a process beside it. Locks of an
 // open file description conflict with those of either kind (fcntl(2)).
 func lockHost(s *scope) {
-	if s.server.Root == "" {
-		return // nobody beside it
-	}
+	s.needsRoot()
 	f := s.create("f")
 	s.lock(f, ninep.Lock{Type: ninep.WriteLock, Start: 100, Length: 50, ProcID: 1}, ninep.LockSuccess)
 	local, err := os.OpenFile(s.hostPath("f"), os.O_RDWR, 0)

@@ -64,9 +64,7 @@ func writeTable(s *scope) {
 }
 
 func writeHost(s *scope) {
-	if s.server.Root == "" {
-		return // nothing to compare with
-	}
+	s.needsRoot()
 	data := random(6, 3<<20)
 	f := s.create("f")
 	s.write(f, data, 0)

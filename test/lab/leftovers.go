@@ -20,7 +20,7 @@ func leftovers() []string {
 		return []string{err.Error()}
 	}
 	left := append(mountsBelow(dir), socketsBelow(dir)...)
-	left = append(left, markedProcesses()...)
+	left = append(left, Descendants()...)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return append(left, err.Error())
@@ -70,21 +70,21 @@ func socketsBelow(dir string) []string {
 	return left
 }
 
-// markedProcesses names the live processes that a fixture of this run started,
-// directly or not.
-func markedProcesses() []string {
+// Descendants is the command lines of the live processes that fixtures of this
+// run have started, directly or not.
+func Descendants() []string {
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
-		return []string{err.Error()}
+		return nil
 	}
-	var left []string
+	var all []string
 	for _, file := range files {
 		env, err := os.ReadFile(file)
 		if err != nil || !bytes.Contains(append([]byte{0}, env...), []byte("\x00"+mark()+"\x00")) {
 			continue
 		}
 		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
-		left = append(left, fmt.Sprintf("process %s: %q", filepath.Dir(file), bytes.ReplaceAll(cmdline, []byte{0}, []byte(" "))))
+		all = append(all, fmt.Sprintf("process %s: %q", filepath.Dir(file), bytes.ReplaceAll(cmdline, []byte{0}, []byte(" "))))
 	}
-	return left
+	return all
 }
