@@ -22,7 +22,7 @@ func twoMounts(t *testing.T, s share, set ...func(*ninefs.Options)) (a, b *mount
 // TestCloseToOpen: what one client closed, the other sees on its next open, whatever it has seen and remembers of the file.
 // diod's qid.version is always 0.
 func TestCloseToOpen(t *testing.T) {
-	onServers(t, func(t *testing.T, s share) {
+	onCaches(t, func(t *testing.T, s share) {
 		a, b := twoMounts(t, s)
 		write(t, a.path("f"), "first")
 		wantContent(t, b.path("f"), "first")
@@ -49,7 +49,7 @@ func TestCloseToOpen(t *testing.T) {
 // TestStatThenRewrite is the case of an attribute that lives longer than the file that it is of: stat, a longer file of
 // another client, then open, fstat and read.
 func TestStatThenRewrite(t *testing.T) {
-	onServers(t, func(t *testing.T, s share) {
+	onCaches(t, func(t *testing.T, s share) {
 		a, b := twoMounts(t, s, func(o *ninefs.Options) { o.AttrTimeout = time.Hour })
 		for i := range 20 {
 			name := fmt.Sprint(i)
@@ -75,7 +75,7 @@ func TestStatThenRewrite(t *testing.T) {
 
 // TestSetBackTime: cp -p and rsync -t hide a change from whoever looks at size and modification time alone.
 func TestSetBackTime(t *testing.T) {
-	onServers(t, func(t *testing.T, s share) {
+	onCaches(t, func(t *testing.T, s share) {
 		a, b := twoMounts(t, s)
 		long := time.Unix(1_000_000_000, 0)
 		for i := range 20 {
@@ -89,7 +89,7 @@ func TestSetBackTime(t *testing.T) {
 
 // TestReplacedElsewhere: a new file was put in the place of one that the other client knows, by rename.
 func TestReplacedElsewhere(t *testing.T) {
-	onServers(t, func(t *testing.T, s share) {
+	onCaches(t, func(t *testing.T, s share) {
 		a, b := twoMounts(t, s, func(o *ninefs.Options) { o.AttrTimeout = time.Hour })
 		write(t, a.path("f"), "0")
 		for i := range 20 {
@@ -112,7 +112,7 @@ func TestReplacedElsewhere(t *testing.T) {
 // TestAppendElsewhere: the end of a file is where another client left it, although the kernel here remembers another.
 func TestAppendElsewhere(t *testing.T) {
 	for _, mode := range []ninefs.CacheMode{ninefs.CloseToOpen, ninefs.CacheNone} {
-		onServers(t, func(t *testing.T, s share) {
+		onCaches(t, func(t *testing.T, s share) {
 			a, b := twoMounts(t, s, func(o *ninefs.Options) { o.Cache, o.AttrTimeout = mode, time.Hour })
 			want := "begin"
 			write(t, a.path("log"), want)
@@ -136,7 +136,7 @@ func TestAppendElsewhere(t *testing.T) {
 }
 
 func TestCacheNone(t *testing.T) {
-	onServers(t, func(t *testing.T, s share) {
+	onCaches(t, func(t *testing.T, s share) {
 		m := mount(t, s, func(o *ninefs.Options) { o.Cache = ninefs.CacheNone })
 		write(t, m.path("f"), "aaaa")
 		f, err := os.OpenFile(m.path("f"), os.O_RDWR, 0)

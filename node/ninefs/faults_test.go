@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/csi-9p/csi-9p/ninep/server"
 	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/test/lab"
 )
@@ -61,7 +62,7 @@ func TestKilledWithoutServer(t *testing.T) {
 	for _, what := range []string{"stat", "write", "map"} {
 		t.Run(what, func(t *testing.T) {
 			noLeak(t)
-			s, stop := stoppable(t)
+			s, stop := stoppable(t, server.Options{})
 			m := mount(t, s, func(o *ninefs.Options) { o.WritebackTimeout = time.Second })
 			check(t, os.WriteFile(m.path("f"), make([]byte, 1<<20), 0o600))
 			begun := filepath.Join(lab.Dir(t), "begun")
@@ -88,7 +89,7 @@ func TestKilledWithoutServer(t *testing.T) {
 // TestServerRestarts: files that are open go on working when the server is back.
 func TestServerRestarts(t *testing.T) {
 	noLeak(t)
-	s, stop := stoppable(t)
+	s, stop := stoppable(t, server.Options{})
 	m := mount(t, s)
 	f := openRW(t, m.path("f"))
 	_, err := f.WriteString("before")

@@ -32,12 +32,19 @@ type share struct {
 // exporter serves a new directory from this process.
 func exporter(t testing.TB) share {
 	t.Helper()
-	s, _ := stoppable(t)
+	s, _ := stoppable(t, server.Options{})
+	return s
+}
+
+// limited is an exporter that bears few fids.
+func limited(t testing.TB, fids int) share {
+	t.Helper()
+	s, _ := stoppable(t, server.Options{MaxFids: fids})
 	return s
 }
 
 // stoppable is an exporter whose server can be stopped: call stop for it, and what that returns to start another one.
-func stoppable(t testing.TB) (s share, stop func() (start func())) {
+func stoppable(t testing.TB, o server.Options) (s share, stop func() (start func())) {
 	t.Helper()
 	lab.NeedRoot(t)
 	dir := lab.Dir(t)
@@ -45,8 +52,9 @@ func stoppable(t testing.TB) (s share, stop func() (start func())) {
 	check(t, os.Mkdir(root, 0o755))
 	var running *server.Server
 	served := make(chan error, 1)
+	o.Root = root
 	start := func() {
-		s, err := server.New(server.Options{Root: root})
+		s, err := server.New(o)
 		check(t, err)
 		l, err := net.Listen("unix", socket)
 		check(t, err)
@@ -78,7 +86,20 @@ func diod(t testing.TB) share {
 
 // onServers runs a test against each server.
 func onServers(t *testing.T, test func(*testing.T, share)) {
-	for name, start := range map[string]func(testing.TB) share{"exporter": exporter, "diod": diod} {
+	onEach(t, test, map[string]func(testing.TB) share{"exporter": exporter, "diod": diod})
+}
+
+// onCaches is onServers and one more: our exporter, whose modification times are as fine as a local file system's, with
+// qid.version always 0.
+func onCaches(t *testing.T, test func(*testing.T, share)) {
+	onServers(t, test)
+	onEach(t, test, map[string]func(testing.TB) share{
+		"versionless": func(t testing.TB) share { return poorQIDs(t, exporter(t)) },
+	})
+}
+
+func onEach(t *testing.T, test func(*testing.T, share), servers map[string]func(testing.TB) share) {
+	for name, start := range servers {
 		t.Run(name, func(t *testing.T) {
 			noLeak(t)
 			test(t, start(t))

@@ -30,9 +30,11 @@ func (fs *FS) find(ctx context.Context, dir *node, name string, uid uint32, out 
 	if err != nil {
 		return err
 	}
-	twin, done := fs.twin(ctx, attr, dir, name, uid)
-	n, err := fs.tree.enter(attr, dir, name, twin)
-	done()
+	twins := fs.twins(ctx, attr, dir, name, uid)
+	n, err := fs.tree.enter(attr, dir, name, twins)
+	for _, twin := range twins {
+		fs.tree.unhold(twin)
+	}
 	if err != nil {
 		fid.Drop()
 		return err
@@ -55,27 +57,35 @@ func (fs *FS) walkAttr(ctx context.Context, dir *node, name string, uid uint32) 
 	return fid, attr, err
 }
 
-// twin returns a node that shares the number of a file found at (dir, name) but is certainly another file: servers that export
-// several devices in one tree number the files of each from the beginning, and all subvolumes of btrfs begin with one number.
-// It is recognised by being in two places at once. done is called when the answer was used.
-func (fs *FS) twin(ctx context.Context, attr ninep.Attr, dir *node, name string, uid uint32) (twin *node, done func()) {
-	n := fs.tree.suspect(attr, dir, name)
-	if n == nil {
-		return nil, func() {}
-	}
-	done = func() { fs.tree.unhold(n) }
-	if oldDir, oldName := fs.tree.where(n); oldDir != nil {
-		fid, there, err := fs.walkAttr(ctx, oldDir, oldName, uid)
-		if err != nil {
-			return nil, done
+// twins returns, held, the nodes that share the number of a file found at (dir, name) but are certainly other files: servers
+// that export several devices in one tree may number the files of each from the beginning, and all subvolumes of btrfs begin
+// with one number. They are recognised by being in two places at once.
+func (fs *FS) twins(ctx context.Context, attr ninep.Attr, dir *node, name string, uid uint32) (twins []*node) {
+	for {
+		n := fs.tree.suspect(attr, dir, name, twins)
+		if n == nil {
+			return twins
 		}
-		fid.Drop()
-		if n.is(there) {
-			return n, done
+		if !fs.stays(ctx, n, uid) {
+			fs.tree.unhold(n)
+			return twins
 		}
-		return nil, done
+		twins = append(twins, n)
 	}
-	return n, done // the root stays where it is
+}
+
+// stays reports whether a node is still where it was last seen.
+func (fs *FS) stays(ctx context.Context, n *node, uid uint32) bool {
+	dir, name := fs.tree.where(n)
+	if dir == nil {
+		return n == fs.tree.root
+	}
+	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
+	if err != nil {
+		return false
+	}
+	fid.Drop()
+	return n.is(attr)
 }
 
 // fillEntry tells the kernel of a node that it was given a lookup of.

@@ -180,7 +180,7 @@ func (x *torture) create() (string, error) {
 	f, err := os.OpenFile(x.path(name), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
 	if x.taken(name) {
 		if !errors.Is(err, fs.ErrExist) {
-			return name, fmt.Errorf("of a name that is taken: %v", err)
+			return name, fmt.Errorf("of a name that is taken: %w", err)
 		}
 		return name, nil
 	}
@@ -433,7 +433,7 @@ func (x *torture) rmdir() (string, error) {
 	err := unix.Rmdir(x.path(dir))
 	if !empty {
 		if !errors.Is(err, unix.ENOTEMPTY) {
-			return dir, fmt.Errorf("of a directory with something in it: %v", err)
+			return dir, fmt.Errorf("of a directory with something in it: %w", err)
 		}
 		return dir, nil
 	}

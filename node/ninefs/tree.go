@@ -1,6 +1,7 @@
 package ninefs
 
 import (
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -199,15 +200,16 @@ func (t *tree) bury(n *node) {
 }
 
 // suspect returns, held, a node that looks like the file found at (dir, name) but was last seen elsewhere, although the file
-// claims to have one name only. It either moved there or is another file of a server whose paths collide.
-func (t *tree) suspect(a ninep.Attr, dir *node, name string) *node {
+// claims to have one name only. It either moved there or is another file of a server whose numbers collide. Nodes among not
+// are known to be other files.
+func (t *tree) suspect(a ninep.Attr, dir *node, name string, not []*node) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.singular(a) || t.at(a, dir, name) != nil {
 		return nil
 	}
 	for n := t.byKey[keyOf(a)]; n != nil; n = n.same {
-		if n == t.root || n.rec.Parent != 0 {
+		if (n == t.root || n.rec.Parent != 0) && !slices.Contains(not, n) {
 			n.holds++
 			return n
 		}
@@ -233,17 +235,17 @@ func (n *node) is(a ninep.Attr) bool {
 	return n.key() == keyOf(a)
 }
 
-// enter returns the node of a file found at (dir, name), with one lookup more, and makes it where there is none. twin is a
-// node that it can't be.
-func (t *tree) enter(a ninep.Attr, dir *node, name string, twin *node) (n *node, err error) {
+// enter returns the node of a file found at (dir, name), with one lookup more, and makes it where there is none. twins are
+// nodes that it can't be.
+func (t *tree) enter(a ninep.Attr, dir *node, name string, twins []*node) (n *node, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n = t.at(a, dir, name); n == nil {
-		for n = t.byKey[keyOf(a)]; n != nil && (n == twin || n == t.root); n = n.same {
+		for n = t.byKey[keyOf(a)]; n != nil && (n == dir || n == t.root || slices.Contains(twins, n)); n = n.same {
 		}
 	}
 	if n == nil {
-		if n, err = t.add(a, twin != nil); err != nil {
+		if n, err = t.add(a, len(twins) > 0); err != nil {
 			return nil, err
 		}
 	}

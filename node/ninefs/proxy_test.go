@@ -1,0 +1,96 @@
+package ninefs_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/test/lab"
+)
+
+// poorQIDs stands between a client and our exporter and makes of its good qids those of other servers: the inode number of
+// whatever device, and a version that never changes.
+func poorQIDs(t testing.TB, s share) share {
+	t.Helper()
+	socket := filepath.Join(lab.Dir(t), "p")
+	l, err := net.Listen("unix", socket)
+	check(t, err)
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", s.url[len("unix://"):])
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			running.Go(func() {
+				_, _ = io.Copy(server, client)
+				_ = server.Close()
+			})
+			running.Go(func() {
+				if err := impoverish(client, server); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+					t.Errorf("proxy: %v", err)
+				}
+				_ = client.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		running.Wait()
+	})
+	return share{url: "unix://" + socket, root: s.root}
+}
+
+// impoverish copies a server's replies to a client.
+func impoverish(client io.Writer, server io.Reader) error {
+	for {
+		var size [4]byte
+		if _, err := io.ReadFull(server, size[:]); err != nil {
+			return err
+		}
+		frame := make([]byte, binary.LittleEndian.Uint32(size[:]))
+		copy(frame, size[:])
+		if _, err := io.ReadFull(server, frame[4:]); err != nil {
+			return err
+		}
+		spoilReply(frame)
+		if _, err := client.Write(frame); err != nil {
+			return err
+		}
+	}
+}
+
+// spoilReply spoils the qids of one reply (the layouts are those of the 9P2000.L document).
+func spoilReply(frame []byte) {
+	body := frame[ninep.HeaderSize:]
+	switch ninep.MsgType(frame[4]) {
+	case ninep.TypeRattach, ninep.TypeRlopen, ninep.TypeRlcreate, ninep.TypeRmkdir, ninep.TypeRsymlink, ninep.TypeRmknod:
+		spoil(body)
+	case ninep.TypeRgetattr:
+		spoil(body[8:])
+	case ninep.TypeRwalk:
+		for q := body[2:]; len(q) >= 13; q = q[13:] {
+			spoil(q)
+		}
+	case ninep.TypeRreaddir:
+		for e := body[4:]; len(e) > 24; e = e[24+int(binary.LittleEndian.Uint16(e[22:])):] {
+			spoil(e)
+		}
+	}
+}
+
+// spoil clears a qid's version, and the bits of its path that tell the device.
+func spoil(qid []byte) {
+	clear(qid[1:5])
+	clear(qid[11:13])
+}

@@ -1,0 +1,160 @@
+package ninefs
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+func dirAttr(path uint64) ninep.Attr {
+	return ninep.Attr{QID: ninep.QID{Type: ninep.QTDir, Path: path}, Mode: unix.S_IFDIR | 0o755, Nlink: 2}
+}
+
+func fileAttr(path, links uint64) ninep.Attr {
+	return ninep.Attr{QID: ninep.QID{Path: path}, Mode: unix.S_IFREG | 0o644, Nlink: links}
+}
+
+func testTree(t *testing.T) *tree {
+	t.Helper()
+	tree, err := newTree(dirAttr(1), func(*node) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := tree.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return tree
+}
+
+func enter(t *testing.T, tree *tree, a ninep.Attr, dir *node, name string) *node {
+	t.Helper()
+	n, err := tree.enter(a, dir, name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func alive(tree *tree) (n int) {
+	tree.each(func(*node) { n++ })
+	return n
+}
+
+func TestHardLinksShareANode(t *testing.T) {
+	tree := testTree(t)
+	a := enter(t, tree, fileAttr(7, 2), tree.root, "a")
+	b := enter(t, tree, fileAttr(7, 2), tree.root, "b")
+	if a != b || a.rec.Lookups != 2 {
+		t.Errorf("nodes %d and %d, with %d lookups, want one with 2", a.id, b.id, a.rec.Lookups)
+	}
+	tree.removed(tree.root, "b", func(*node) {})
+	if c := enter(t, tree, fileAttr(7, 1), tree.root, "a"); c != a {
+		t.Error("another node after one of two links was removed")
+	}
+}
+
+// TestNumberOfARemovedFile: a server gives the number of a removed file to the next.
+func TestNumberOfARemovedFile(t *testing.T) {
+	tree := testTree(t)
+	a := enter(t, tree, fileAttr(7, 1), tree.root, "a")
+	tree.removed(tree.root, "a", func(*node) {})
+	b := enter(t, tree, fileAttr(7, 1), tree.root, "b")
+	if a == b {
+		t.Error("a removed file and a new one are one node")
+	}
+	if b.rec.Ino != 7 {
+		t.Errorf("inode %d, want 7", b.rec.Ino)
+	}
+}
+
+// TestUnlikeFilesOfOneNumber: servers that export several devices can give unlike files one path.
+func TestUnlikeFilesOfOneNumber(t *testing.T) {
+	tree := testTree(t)
+	file := enter(t, tree, fileAttr(7, 1), tree.root, "file")
+	fifo := fileAttr(7, 1)
+	fifo.Mode = unix.S_IFIFO | 0o600
+	if enter(t, tree, fifo, tree.root, "fifo") == file {
+		t.Error("a file and a pipe are one node")
+	}
+	dir := enter(t, tree, dirAttr(9), tree.root, "x")
+	a := dirAttr(9)
+	if s := tree.suspect(a, tree.root, "y", nil); s != dir {
+		t.Fatalf("a directory in two places is not suspicious: %v", s)
+	}
+	tree.unhold(dir)
+	twin, err := tree.enter(a, tree.root, "y", []*node{dir})
+	if err != nil || twin == dir || twin.rec.Ino == dir.rec.Ino {
+		t.Errorf("twins: nodes %d and %d with inodes %d and %d (%v)", twin.id, dir.id, twin.rec.Ino, dir.rec.Ino, err)
+	}
+}
+
+// TestTurnedRound: another client put a directory below the one that was below it.
+func TestTurnedRound(t *testing.T) {
+	tree := testTree(t)
+	a := enter(t, tree, dirAttr(2), tree.root, "a")
+	b := enter(t, tree, dirAttr(3), a, "b")
+	enter(t, tree, dirAttr(2), b, "a")
+	if tree.under(b, a) && tree.under(a, b) {
+		t.Error("each of two directories is below the other")
+	}
+}
+
+// TestForgetIsExact: whatever happens to names, a node lives until as many lookups were forgotten as were given, and no longer.
+func TestForgetIsExact(t *testing.T) {
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		tree := testTree(t)
+		lookups := map[uint64]uint64{}
+		dirs := []*node{tree.root}
+		give := func(n *node) { lookups[n.id]++ }
+		for range 300 {
+			dir, name := dirs[rng.IntN(len(dirs))], fmt.Sprint(rng.IntN(8))
+			switch number := 10 + rng.Uint64N(20); rng.IntN(7) {
+			case 0, 1:
+				give(enter(t, tree, fileAttr(number, 1+rng.Uint64N(2)), dir, name))
+			case 2:
+				if len(dirs) < 10 {
+					n := enter(t, tree, dirAttr(uint64(100+len(dirs))), dir, name)
+					give(n)
+					dirs = append(dirs, n)
+				}
+			case 3:
+				n, err := tree.create(fileAttr(number, 1), dir, name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				give(n)
+			case 4:
+				to := dirs[rng.IntN(len(dirs))]
+				if n := tree.named(dir, name); n == nil || !tree.under(to, n) { // else it is EINVAL
+					tree.moved(dir, name, to, fmt.Sprint(rng.IntN(8)), func(*node) {})
+				}
+			case 5:
+				tree.removed(dir, name, func(*node) {})
+			case 6:
+				for id, count := range lookups {
+					if n := tree.get(id); n == nil {
+						t.Fatalf("seed %d: node %#x is gone with %d lookups left", seed, id, count)
+					}
+					if n := tree.get(id); !n.rec.isDir() {
+						tree.forget(id, count)
+						delete(lookups, id)
+					}
+					break
+				}
+			}
+		}
+		for id, count := range lookups {
+			tree.forget(id, count)
+		}
+		if n := alive(tree); n != 1 || len(tree.byPlace) != 0 || len(tree.byKey) != 1 {
+			t.Fatalf("seed %d: %d nodes, %d names, %d numbers are left, want the root's", seed, n, len(tree.byPlace), len(tree.byKey))
+		}
+	}
+}
