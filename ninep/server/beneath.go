@@ -64,8 +64,8 @@ func checkName(name string) error {
 }
 
 // locate finds where in its attach a file is now: the directory, opened, and the name. The kernel keeps that for
-// every descriptor that was opened by name. It is checked by a lookup beneath the attach's root, so the worst that a
-// rename meanwhile does is ESTALE.
+// every descriptor that was opened by name. It is checked by a lookup beneath the attach's root: a rename before that is
+// answered ESTALE at worst. One after it may put another file under the name, as Linux removes and moves by name only.
 func (s *Server) locate(a *attachment, fd int, id fileID) (dir int, name string, err error) {
 	root, err := s.pathOf(a.root)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
 // conn is one client's connection. Its workers take turns at reading: the one that has read a request hands the
@@ -57,6 +58,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn) {
 }
 
 func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
+	stream.Tune(nc)
 	c := &conn{
 		server: s,
 		net:    nc,

@@ -32,8 +32,8 @@
 // Rflush.
 //
 // qid.path is the inode number on the root's own device. On other devices mounted beneath it, a hash of the device's
-// number is folded into the upper 16 bits qid.version is a hash of ctime, mtime and
-// size. data_version and gen are not given.
+// number is folded into the upper 16 bits. qid.version is a hash of ctime, mtime and size. data_version and gen are not
+// given.
 //
 // Treaddir gives neither "." nor "..". Its offsets are the host's directory offsets. O_APPEND is kept: writes through
 // such a fid go to the end of the file, whatever their offset, which is what makes two clients' appends whole; a
@@ -43,7 +43,8 @@
 //
 // Byte-range locks are held in a table of this process, over all its connections, with the semantics of fcntl(2): an
 // owner is client_id and proc_id together with the peer's address, so that a client that reconnects meets its own
-// locks. A lock lives until it is given back or the fid it was taken through is clunked. What clients hold is also
+// locks. A lock lives until it is given back, or the fid it was taken through is clunked, or its connection ends; a
+// TCP peer that is gone without a word, or takes no replies, is given up after 30 seconds. What clients hold is also
 // held against the host's own processes, where the host's file system can. A conflict is always answered with status
 // BLOCKED, at once.
 //

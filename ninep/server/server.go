@@ -71,9 +71,6 @@ type Server struct {
 }
 
 // New opens the root and checks that the process can do what the options ask. Close the server after use.
-//
-// New sets the process's umask to 0: the modes of new files are the client's to choose, and Linux has one umask for
-// all threads of a Go program.
 func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -91,7 +88,6 @@ func New(o Options) (*Server, error) {
 	s.conns.limit = int64(o.MaxConns)
 	s.fds.limit = descriptorLimit()
 	s.options.MaxFids = min(o.MaxFids, int(s.fds.limit/2))
-	unix.Umask(0)
 	s.base, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -147,12 +143,16 @@ func (s *Server) openRoot() error {
 // Serve accepts connections until ctx is done or the server is closed, and then returns nil: requests that were read are
 // answered first, for at most five seconds. It returns early with an error if the listener fails. It closes l and ends
 // every connection that came of it before it returns. Several calls may run at once.
+//
+// Serve sets the process's umask to 0: the modes of new files are the client's to choose, and Linux has one umask for
+// all threads of a Go program. Make unix sockets before, or everybody on the host may connect to them.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if !s.enter() {
 		l.Close()
 		return fmt.Errorf("serve %s: %w", l.Addr(), net.ErrClosed)
 	}
 	defer s.serving.Done()
+	unix.Umask(0)
 	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
 	closed := make(chan struct{})

@@ -80,7 +80,7 @@ var _ transport.Conn = (*Conn)(nil)
 // written with writev; another, such as TLS, by its Write, and is not zero copy.
 func New(c net.Conn, o Options) *Conn {
 	o = o.withDefaults(c)
-	tuneTCP(c)
+	Tune(c)
 	w, direct := newWire(c)
 	s := &Conn{
 		conn: c,

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A server that is gone without a word is noticed after userTimeout: by
+// A peer that is gone without a word is noticed after userTimeout: by
 // keepalive when nothing is being sent, by TCP_USER_TIMEOUT (tcp(7)) when sent
 // data is not acknowledged.
 const (
@@ -17,10 +17,11 @@ const (
 	userTimeout  = 30 * time.Second
 )
 
-// tuneTCP sets the options of a TCP connection, and nothing on another. An
-// option that cannot be set costs latency or notice, never correctness, so
-// errors are left.
-func tuneTCP(c net.Conn) {
+// Tune sets the options that either end of a TCP connection wants: no delay, and
+// notice within 30 seconds of a peer that is gone or takes nothing any more. On
+// another connection it does nothing. An option that cannot be set costs latency
+// or notice, never correctness, so errors are left.
+func Tune(c net.Conn) {
 	t, ok := c.(*net.TCPConn)
 	if !ok {
 		return
