@@ -2,11 +2,14 @@ package mounter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Client asks a mounter. The zero value of its fields but Path is ready; it is
@@ -86,7 +89,8 @@ func (c *Client) call(ctx context.Context, req request, dev *os.File) (response,
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	req.Version, req.Millis = version, patience(ctx)
-	if err := send(conn.(*net.UnixConn), req, dev); err != nil {
+	// A mounter that refuses may have hung up already, with its reason said.
+	if err := send(conn.(*net.UnixConn), req, dev); err != nil && !errors.Is(err, unix.EPIPE) {
 		return response{}, c.broken(ctx, err)
 	}
 	var r response

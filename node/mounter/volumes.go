@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -91,15 +93,16 @@ func (vs *Volumes) Serve(ctx context.Context, id string, dev *os.File) error {
 
 // Release waits until the volume's connection has ended, or ctx. Then the error
 // is ErrInUse, and the volume is served on until its mount's last user lets go;
-// its id is free for another Prepare. An unknown volume is no error.
+// its id is free for another Prepare, and while there is none, another Release
+// waits on. An unknown volume is no error.
 func (vs *Volumes) Release(ctx context.Context, id string) error {
 	done, err := vs.turns.take(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer done()
-	v, err := vs.get(id)
-	if errors.Is(err, ErrUnknownVolume) {
+	v := vs.held(id)
+	if v == nil {
 		return nil
 	}
 	if v.State() == Prepared {
@@ -118,8 +121,10 @@ func (vs *Volumes) Release(ctx context.Context, id string) error {
 	}
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	delete(vs.current, id)
-	vs.draining[v] = struct{}{}
+	if vs.current[id] == v {
+		delete(vs.current, id)
+		vs.draining[v] = struct{}{}
+	}
 	return fmt.Errorf("volume %s: %w", id, ErrInUse)
 }
 
@@ -149,15 +154,7 @@ func (vs *Volumes) Resize(id string, bytes int64) error {
 // sessions. Requests under way have until ctx ends. Nothing may be prepared
 // meanwhile or after.
 func (vs *Volumes) Close(ctx context.Context) error {
-	vs.mu.Lock()
-	var all []*Volume
-	for _, v := range vs.current {
-		all = append(all, v)
-	}
-	for v := range vs.draining {
-		all = append(all, v)
-	}
-	vs.mu.Unlock()
+	all := vs.all()
 	errs := make([]error, len(all))
 	var closing sync.WaitGroup
 	for i, v := range all {
@@ -172,33 +169,53 @@ func (vs *Volumes) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// list returns the state of all volumes, or of the one with that id, which may
-// drain if no newer one has the id.
+// list returns the state of all volumes, or of the one with that id.
 func (vs *Volumes) list(id string) ([]Status, error) {
+	if id != "" {
+		v := vs.held(id)
+		if v == nil {
+			return nil, fmt.Errorf("%w %s", ErrUnknownVolume, id)
+		}
+		return []Status{vs.status(v)}, nil
+	}
+	var all []Status
+	for _, v := range vs.all() {
+		all = append(all, vs.status(v))
+	}
+	return all, nil
+}
+
+func (vs *Volumes) status(v *Volume) Status {
+	status := v.Status()
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	if _, drains := vs.draining[v]; drains {
+		status.State = Draining
+	}
+	return status
+}
+
+// all returns every volume.
+func (vs *Volumes) all() []*Volume {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	return slices.AppendSeq(slices.Collect(maps.Values(vs.current)), maps.Keys(vs.draining))
+}
+
+// held returns the volume with that id: the current one or, if there is none,
+// one that drains; nil if there is neither.
+func (vs *Volumes) held(id string) *Volume {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	if v, ok := vs.current[id]; ok {
-		return []Status{v.Status()}, nil
-	}
-	var all []Status
-	if id == "" {
-		for _, v := range vs.current {
-			all = append(all, v.Status())
-		}
+		return v
 	}
 	for v := range vs.draining {
-		status := v.Status()
-		status.State = Draining
-		if id == "" {
-			all = append(all, status)
-		} else if v.spec.VolumeID == id {
-			return []Status{status}, nil
+		if v.spec.VolumeID == id {
+			return v
 		}
 	}
-	if id != "" {
-		return nil, fmt.Errorf("%w %s", ErrUnknownVolume, id)
-	}
-	return all, nil
+	return nil
 }
 
 func (vs *Volumes) get(id string) (*Volume, error) {

@@ -142,10 +142,12 @@ func TestReleaseOfAMountInUse(t *testing.T) {
 	closeFile := sync.OnceFunc(func() { _ = unix.Close(f) })
 	defer closeFile()
 	mnt.unmount(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if err := m.Release(ctx, "v"); !errors.Is(err, mounter.ErrInUse) {
-		t.Fatalf("Release = %v, want ErrInUse", err)
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if err := m.Release(ctx, "v"); !errors.Is(err, mounter.ErrInUse) {
+			t.Fatalf("Release = %v, want ErrInUse", err)
+		}
 	}
 	if all, err := m.List(t.Context()); err != nil || len(all) != 1 || all[0].State != mounter.Draining {
 		t.Errorf("List = %+v, %v, want one that drains", all, err)
