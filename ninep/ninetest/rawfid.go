@@ -22,6 +22,7 @@ var (
 		{"flood-without-reading", rawFlood},
 		{"fifo-does-not-block-others", rawFifo},
 		{"xattr-fid-misused", rawXattr},
+		{"steps-without-waiting", rawSteps},
 	}
 )
 
@@ -193,4 +194,28 @@ func rawXattr(s *scope) {
 	w.say(&ninep.Tclunk{Fid: 12})
 	s.xattr(f, "user.a", []byte("value"))
 	s.content("f", "data")
+}
+
+// rawSteps names fids before the reply that binds them: what runs too early is
+// refused, and what succeeds is right.
+func rawSteps(s *scope) {
+	s.file("f", "data")
+	w := s.wire()
+	for range 500 {
+		walk := w.start(1, &ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
+		attr := w.start(2, &ninep.Tgetattr{Fid: 9, Mask: ninep.AttrBasic})
+		open := w.start(3, &ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+		read := w.start(4, &ninep.Tread{Fid: 9, Count: 10})
+		if e := refusal(walk.wait()); e != 0 {
+			s.tb.Fatalf("walk: %v", e)
+		}
+		if reply, ok := attr.wait().(*ninep.Rgetattr); ok && reply.Size != 4 {
+			s.tb.Fatalf("size %d", reply.Size)
+		}
+		open.wait()
+		if reply, ok := read.wait().(*ninep.Rread); ok && string(reply.Data) != "data" {
+			s.tb.Fatalf("read %q", reply.Data)
+		}
+		w.must(&ninep.Tclunk{Fid: 9})
+	}
 }

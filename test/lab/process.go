@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 type Process struct {
 	cmd    *exec.Cmd
 	output output
+	killed atomic.Bool // by the test
 	ended  chan struct{}
 	err    error // why it ended: set before ended is closed
 }
@@ -111,6 +113,7 @@ func (p *Process) Kill(tb testing.TB) {
 		return
 	default:
 	}
+	p.killed.Store(true)
 	if err := syscall.Kill(-p.PID(), syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		tb.Errorf("kill %s: %v", p.cmd, err)
 	}

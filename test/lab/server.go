@@ -54,5 +54,14 @@ func serve(tb testing.TB, name string, cmd *exec.Cmd, root, aname string) *Serve
 		port, err = listenPort(p.PID())
 		return err
 	})
+	tb.Cleanup(func() {
+		select {
+		case <-p.Ended():
+			if !p.killed.Load() {
+				tb.Errorf("the server ended by itself, which callers wait for or fail by: %v", p.err)
+			}
+		default:
+		}
+	})
 	return &Server{Process: p, Name: name, Root: root, URL: fmt.Sprintf("tcp://127.0.0.1:%d%s", port, aname)}
 }
