@@ -125,7 +125,7 @@ func patience(ctx context.Context) int64 {
 		return 0
 	}
 	left := time.Until(deadline)
-	return max(1, (left - min(left/10, 250*time.Millisecond)).Milliseconds())
+	return max(1, (left - min(left/4, 500*time.Millisecond)).Milliseconds())
 }
 
 // SocketPath takes the path out of unix:///path.

@@ -143,7 +143,7 @@ func TestReleaseOfAMountInUse(t *testing.T) {
 	defer closeFile()
 	mnt.unmount(t)
 	for range 2 {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := m.Release(ctx, "v"); !errors.Is(err, mounter.ErrInUse) {
 			t.Fatalf("Release = %v, want ErrInUse", err)
