@@ -216,6 +216,28 @@ func tryLock(t *testing.T, path string) error {
 	return nil
 }
 
+// TestInterruptedWait: a wait for a lock ends with EINTR when its process gets a signal, as fcntl(2) has it.
+func TestInterruptedWait(t *testing.T) {
+	noLeak(t)
+	a, b := twoMounts(t, exporter(t))
+	f := openRW(t, a.path("f"))
+	check(t, ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, 0, 0))
+	for _, m := range []*mounted{a, b} {
+		out, err := exec.Command("timeout", "20", "python3", "-c", `
+import fcntl, signal, sys
+def alarm(*_): raise InterruptedError
+signal.signal(signal.SIGALRM, alarm)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+try: fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX)
+except InterruptedError: print("interrupted")`, m.path("f")).CombinedOutput()
+		if err != nil || string(out) != "interrupted\n" {
+			t.Errorf("a waiter that got a signal: %v: %s", err, out)
+		}
+	}
+	check(t, ofd(f, unix.F_OFD_SETLK, unix.F_UNLCK, 0, 0))
+	check(t, tryLock(t, b.path("f")))
+}
+
 // TestDeadlock: two that wait for each other are told so.
 func TestDeadlock(t *testing.T) {
 	noLeak(t)

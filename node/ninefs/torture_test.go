@@ -545,7 +545,7 @@ func (x *torture) compare() error {
 
 // TestTorture does as many steps as a short test allows; set CSI9P_TORTURE_STEPS and CSI9P_TORTURE_SEED for others.
 func TestTorture(t *testing.T) {
-	steps, seed := cmp.Or(os.Getenv("CSI9P_TORTURE_STEPS"), "1500"), cmp.Or(os.Getenv("CSI9P_TORTURE_SEED"), "1")
+	steps, seed := cmp.Or(os.Getenv("CSI9P_TORTURE_STEPS"), "700"), cmp.Or(os.Getenv("CSI9P_TORTURE_SEED"), "1")
 	for name, mode := range map[string]ninefs.CacheMode{"close-to-open": ninefs.CloseToOpen, "none": ninefs.CacheNone} {
 		t.Run(name, func(t *testing.T) {
 			onServers(t, func(t *testing.T, s share) {

@@ -18,7 +18,6 @@ type node struct {
 	same  *node  // the next node of one fileKey
 	holds int    // reasons besides the kernel's to keep the node
 	links uint64 // st_nlink as the server last told
-	dead  bool   // its last name was removed: no file found later is this one
 
 	content content
 	caps    absence
@@ -64,6 +63,10 @@ func (t *tree) close() error { return t.table.Close() }
 func (t *tree) get(id uint64) *node {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
+	return t.find(id)
+}
+
+func (t *tree) find(id uint64) *node {
 	if i := indexOf(id); int(i) < len(t.nodes) && t.nodes[i] != nil && t.nodes[i].id == id {
 		return t.nodes[i]
 	}
@@ -110,12 +113,12 @@ func (t *tree) unhold(n *node) {
 
 // forget takes back count lookups of a node.
 func (t *tree) forget(id, count uint64) {
-	n := t.get(id)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.find(id)
 	if n == nil || n == t.root {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	n.rec.Lookups -= min(count, n.rec.Lookups)
 	t.end(n)
 }
@@ -190,7 +193,6 @@ func (t *tree) disown(n *node) {
 func (t *tree) bury(n *node) {
 	dir := t.leave(n)
 	if n.rec.isDir() || n.links <= 1 {
-		n.dead = true
 		t.disown(n)
 	} else {
 		n.links--

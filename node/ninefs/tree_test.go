@@ -3,6 +3,7 @@ package ninefs
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -102,6 +103,40 @@ func TestTurnedRound(t *testing.T) {
 	enter(t, tree, dirAttr(2), b, "a")
 	if tree.under(b, a) && tree.under(a, b) {
 		t.Error("each of two directories is below the other")
+	}
+}
+
+// TestSuccessorFindsNodes: another process that is handed the memfd knows every node by id, name and file.
+func TestSuccessorFindsNodes(t *testing.T) {
+	tree := testTree(t)
+	dir := enter(t, tree, dirAttr(2), tree.root, "dir")
+	want := map[uint64]string{1: "", dir.id: "dir"}
+	for i := range 20_000 {
+		name := fmt.Sprint("file-", i)
+		want[enter(t, tree, fileAttr(uint64(100+i), 1), dir, name).id] = name
+	}
+	fd, err := unix.FcntlInt(tree.table.File().Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	successor, err := OpenTable[nodeRecord](os.NewFile(uintptr(fd), "nodes"), maxNodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer successor.Close()
+	successor.Each(func(id uint64, r *nodeRecord) bool {
+		name, ok := want[id]
+		if !ok || r.name() != name || id > 1 && r.Lookups != 1 {
+			t.Errorf("id %#x is %q with %d lookups, want %q", id, r.name(), r.Lookups, name)
+		}
+		if id != 1 && id != dir.id && r.Parent != indexOf(dir.id) {
+			t.Errorf("%q is in %d, want %d", r.name(), r.Parent, indexOf(dir.id))
+		}
+		delete(want, id)
+		return !t.Failed()
+	})
+	if len(want) > 0 && !t.Failed() {
+		t.Errorf("%d nodes were not found", len(want))
 	}
 }
 
