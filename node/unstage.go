@@ -11,8 +11,9 @@ import (
 )
 
 // releaseWait is how long NodeUnstageVolume waits for the end of the mount,
-// which comes when nobody holds it any more.
-const releaseWait = 2 * time.Second
+// which comes when nobody holds it any more: longer than lostGrace, so that a
+// server that went meanwhile counts as lost by then.
+const releaseWait = 2500 * time.Millisecond
 
 // NodeUnstageVolume implements csi.NodeServer. It detaches the mount and waits
 // for the mounter to report its end, which is when every page is on the server.
