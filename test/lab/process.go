@@ -51,6 +51,9 @@ func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
+	if cmd.Dir == "" {
+		cmd.Dir = Dir(tb) // a core dump is not for the source tree
+	}
 	cmd.Env = append(cmd.Env, mark())
 	if cmd.Stdout == nil {
 		cmd.Stdout = &p.output

@@ -86,7 +86,7 @@ func (x *torturer) read() error {
 // truncate goes through a handle or by name.
 func (x *torturer) truncate() error {
 	size := x.length()
-	if h := x.someHandle(); h != nil && x.r.IntN(2) == 0 {
+	if h := x.someHandle(); h != nil && x.r.IntN(2) == 0 && (h.n.links > 0 || !x.byPath) {
 		x.note("ftruncate %s to %d", h.f.Name(), size)
 		h.n.resize(size)
 		return h.f.Truncate(int64(size))

@@ -15,7 +15,7 @@ func TestTorture(t *testing.T) {
 			t.Run(cache, func(t *testing.T) {
 				mount := lab.Mount(t, server.URL, "cache="+cache)
 				for _, seed := range seeds {
-					child(t, "torture", mount.Dir+"/"+seed, seed, "1500", cache)
+					child(t, "torture", mount.Dir+"/"+seed, seed, "1500", cache, server.Name)
 				}
 			})
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // torture is the child's work: args are the directory to make, the seed, the
-// number of steps and the mount's cache mode.
+// number of steps, the mount's cache mode and the server's name.
 func torture(args []string) error {
 	seed, err := strconv.ParseUint(args[1], 10, 64)
 	if err != nil {
@@ -30,7 +30,8 @@ func torture(args []string) error {
 		return err
 	}
 	x := &torturer{
-		base: args[0], r: rand.New(rand.NewPCG(seed, 9)), tree: map[string]*node{"": newDir()}, mapped: args[3] != "none",
+		base: args[0], r: rand.New(rand.NewPCG(seed, 9)), tree: map[string]*node{"": newDir()},
+		mapped: args[3] != "none", byPath: args[4] == "diod",
 	}
 	for step := range steps {
 		if err := x.step(step); err != nil {
@@ -63,6 +64,7 @@ type torturer struct {
 	tree   map[string]*node // by path; "" is the base
 	open   []handle
 	mapped bool // shared writable mappings are to be had
+	byPath bool // the server cannot truncate an open file that has no name
 	log    []string
 }
 
