@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // markEnv is set in the environment of every process a fixture starts, and so
@@ -33,14 +35,15 @@ var run = sync.OnceValues(func() (string, error) {
 
 // Main runs the tests of a package, or one of children in a process made by
 // [Child], and exits. It fails the run when a fixture left something behind, or
-// the tests a goroutine or an open file.
-func Main(m *testing.M, children map[string]Work) {
+// the tests a goroutine or an open file; foreign are the goroutines of libraries
+// that have no end.
+func Main(m *testing.M, children map[string]Work, foreign ...goleak.Option) {
 	if name, ok := os.LookupEnv(childEnv); ok {
 		os.Exit(runChild(children, name))
 	}
 	before := openFiles()
 	code := m.Run()
-	for _, left := range append(leftovers(), leaks(before)...) {
+	for _, left := range append(leftovers(), leaks(before, foreign)...) {
 		fmt.Fprintln(os.Stderr, "left behind:", left)
 		code = max(code, 1)
 	}

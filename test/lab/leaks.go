@@ -10,9 +10,9 @@ import (
 
 // leaks names the goroutines that still run, and the files that are open and
 // were not before.
-func leaks(before map[string]string) []string {
+func leaks(before map[string]string, foreign []goleak.Option) []string {
 	var left []string
-	if err := goleak.Find(); err != nil {
+	if err := goleak.Find(foreign...); err != nil {
 		left = append(left, err.Error())
 	}
 	for fd, target := range openFiles() {

@@ -14,11 +14,14 @@ import (
 	"github.com/kubernetes-csi/csi-test/v5/pkg/sanity"
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
+	"go.uber.org/goleak"
 
 	"github.com/csi-9p/csi-9p/test/lab"
 )
 
-func TestMain(m *testing.M) { lab.Main(m, nil) }
+func TestMain(m *testing.M) {
+	lab.Main(m, nil, goleak.IgnoreTopFunction("github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2"))
+}
 
 // notClaimed lists the suite's reasons to skip a spec that are fair: each names a capability that the driver does not
 // claim. Any other skipped spec is a failure.
