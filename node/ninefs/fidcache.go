@@ -101,6 +101,20 @@ func (c *fidCache) forget(n *node) {
 	}
 }
 
+// take removes the fids of a node, none of which is on loan, for the caller to give back.
+func (c *fidCache) take(n *node) (fids []*ninep.Fid) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range n.fids {
+		if f.gone = true; f.elem != nil {
+			c.used.Remove(f.elem)
+		}
+		fids = append(fids, f.Fid)
+	}
+	n.fids = nil
+	return fids
+}
+
 // nodes returns the nodes that the cache has fids of, but for those kept.
 func (c *fidCache) nodes() []*node {
 	c.mu.Lock()

@@ -21,7 +21,10 @@ import (
 	"github.com/csi-9p/csi-9p/transport/dial"
 )
 
-func TestMain(m *testing.M) { lab.Main(m, children) }
+func TestMain(m *testing.M) {
+	unix.Umask(0) // as the exporter sets it, whichever test comes first
+	lab.Main(m, children)
+}
 
 // share is a server and the directory that it exports.
 type share struct {

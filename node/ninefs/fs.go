@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
@@ -73,20 +74,45 @@ func New(ctx context.Context, o Options) (*FS, error) {
 // SetNotifier gives the way to the kernel, once it is known. Until then nothing is kept in its cache over an open.
 func (fs *FS) SetNotifier(n Notifier) { fs.notifier.Store(&n) }
 
-// Close ends the file system: what still waits for the server fails, and every fid is given up. The connection that hands it
-// requests must have been closed before ([fuse.Conn.Close]).
+// Close ends the file system: what still waits for the server fails, and every fid is given back. The connection that hands
+// it requests must have been closed before ([fuse.Conn.Close]).
 func (fs *FS) Close() error {
 	fs.stop()
 	fs.appenders.close()
 	fs.pool.close()
 	fs.reads.close()
+	var fids []*ninep.Fid
 	for _, h := range fs.handles.all() {
 		fs.locks.leave(fs, h.node.key())
 		fs.handles.remove(h)
-		h.fid.Drop()
+		fids = append(fids, h.fid)
 	}
-	fs.tree.each(fs.fids.forget)
+	fs.tree.each(func(n *node) { fids = append(fids, fs.fids.take(n)...) })
+	clunkAll(fids)
 	return fs.closeTables()
+}
+
+const (
+	// clunkTimeout bounds how long Close waits for the server.
+	clunkTimeout = 2 * time.Second
+	// clunksAtOnce is how many fids Close gives back at the same time.
+	clunksAtOnce = 64
+)
+
+// clunkAll gives fids back and waits for the answers: the connection may be closed next, and diod is killed by SIGPIPE when it
+// has an answer left for a client that is gone.
+func clunkAll(fids []*ninep.Fid) {
+	ctx, cancel := context.WithTimeout(context.Background(), clunkTimeout)
+	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(clunksAtOnce)
+	for _, f := range fids {
+		group.Go(func() error {
+			_ = f.Clunk(ctx) // whatever the answer, the fid is gone
+			return nil
+		})
+	}
+	_ = group.Wait() // none returns an error
 }
 
 func (fs *FS) closeTables() error {
