@@ -67,31 +67,34 @@ func TestServerGoneForGood(t *testing.T) {
 	}
 }
 
-// TestServerRestarted: callers wait for the server and go on with it.
+// TestServerRestarted: callers wait for the server and go on with it, and what
+// was in flight is done once: no call fails, no record is lost.
 func TestServerRestarted(t *testing.T) {
 	root := lab.Dir(t)
 	server := lab.Exporter(t, root)
-	mount := lab.Mount(t, server.URL, "reconnectTimeout=0")
-	writer := busy(t, "write", mount)
-	server.Kill(t)
 	at, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
+	must(t, err)
+	mount := lab.Mount(t, server.URL, "reconnectTimeout=0")
+	dir := filepath.Join(mount.Dir, "ledger")
+	must(t, os.Mkdir(dir, 0o755))
+	ledger := lab.Child(t, "ledger", dir)
+	for range 5 {
+		before := len(ledger.Output())
+		lab.Eventually(t, time.Minute, func() error {
+			select {
+			case <-ledger.Ended():
+				t.Fatal("the ledger's keeper gave up")
+			default:
+			}
+			if len(ledger.Output()) < before+500 {
+				return errors.New("the ledger's keeper does not go on")
+			}
+			return nil
+		})
+		server.Kill(t)
+		server = lab.ExporterAt(t, "tcp://"+at.Host, root)
 	}
-	lab.ExporterAt(t, "tcp://"+at.Host, root)
-	before := len(writer.Output())
-	lab.Eventually(t, time.Minute, func() error {
-		select {
-		case <-writer.Ended():
-			t.Fatalf("the writer gave up: %s", writer.Output())
-		default:
-		}
-		if len(writer.Output()) < before+500 {
-			return errors.New("the writer does not go on")
-		}
-		return nil
-	})
-	writer.Kill(t)
+	ledger.Kill(t)
 	unmountsInTime(t, mount)
 }
 
@@ -160,6 +163,58 @@ func writeForever(args []string) error {
 		}
 		return f.Sync()
 	})
+}
+
+// keepLedger is a child's work: records in a file, and with each the
+// operations that cannot be done twice, until one fails.
+func keepLedger(args []string) error {
+	f, err := os.Create(filepath.Join(args[0], "ledger"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for n := int64(0); ; n++ {
+		if err := errors.Join(record(f, n), onlyOnce(args[0], n)); err != nil {
+			return fmt.Errorf("record %d: %w", n, err)
+		}
+		fmt.Println("busy")
+	}
+}
+
+// record writes record n, and reads one of those before it.
+func record(f *os.File, n int64) error {
+	const size = 1000
+	content := func(n int64) string { return fmt.Sprintf("%0*d", size, n) }
+	if _, err := f.WriteAt([]byte(content(n)), n*size); err != nil {
+		return err
+	}
+	earlier, buf := n*7919%(n+1), make([]byte, size)
+	if _, err := f.ReadAt(buf, earlier*size); err != nil {
+		return err
+	}
+	if string(buf) != content(earlier) {
+		return fmt.Errorf("record %d reads %.20q", earlier, strings.TrimLeft(string(buf), "0"))
+	}
+	return f.Sync()
+}
+
+func onlyOnce(dir string, n int64) error {
+	path := func(name string) string { return filepath.Join(dir, fmt.Sprint(name, n)) }
+	f, err := os.OpenFile(path("new"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		f.Close(),
+		os.Mkdir(path("d"), 0o755),
+		os.Rename(path("new"), path("d")+"/moved"),
+		os.Link(path("d")+"/moved", path("link")),
+		os.Symlink("anywhere", path("symlink")),
+		os.Remove(path("d")+"/moved"),
+		os.Remove(path("d")),
+		os.Remove(path("link")),
+		os.Remove(path("symlink")),
+	)
 }
 
 func forever(work func() error) error {

@@ -12,6 +12,7 @@ import (
 func TestMain(m *testing.M) {
 	lab.Main(m, map[string]lab.Work{
 		"torture": torture,
+		"ledger":  keepLedger,
 		"lock":    lockFile,
 		"map":     mapFile,
 		"dirty":   dirtyPages,
