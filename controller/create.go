@@ -56,12 +56,21 @@ func provision(ctx context.Context, root *ninep.Fid, want *wanted) (*record.Reco
 	}
 	v := &onShare{root: root, store: store, record: r}
 	if err := v.create(ctx); err != nil {
-		if final(err) {
-			return nil, errors.Join(err, v.abandon(ctx))
-		}
-		return nil, err
+		return nil, v.failed(ctx, err)
 	}
 	return v.record, nil
+}
+
+// failed takes the volume back if the caller will not come again, and makes it
+// come again if that fails: nobody else would take it back.
+func (v *onShare) failed(ctx context.Context, err error) error {
+	if !final(err) {
+		return err
+	}
+	if left := v.abandon(ctx); left != nil {
+		return driver.Errorf(codes.Aborted, "%w; taking back what was made: %w; try again", err, left)
+	}
+	return err
 }
 
 // enter writes the volume's record, or finds it written by an earlier call
@@ -95,8 +104,6 @@ func (w *wanted) compare(r *record.Record) error {
 	switch {
 	case r.State == record.Deleting:
 		return driver.Errorf(codes.Aborted, "volume %s is being deleted; try again when DeleteVolume has finished", r.Name)
-	case r.Name != w.record.Name:
-		return driver.Errorf(codes.AlreadyExists, "the record of volume %s is that of %s", w.record.Name, r.Name)
 	case existing != asked || !slices.Equal(r.Directory, w.record.Directory):
 		return driver.Errorf(codes.AlreadyExists, "volume %s exists with other parameters: %v, in %q", r.Name, r.Parameters, r.Directory)
 	case !fits(r.CapacityBytes, w.sizes):

@@ -18,15 +18,16 @@ func (c *Controller) ControllerExpandVolume(ctx context.Context, request *csi.Co
 	if request.GetVolumeId() == "" {
 		return nil, driver.Errorf(codes.InvalidArgument, "the volume id is missing")
 	}
-	if request.GetCapacityRange() == nil {
-		return nil, driver.Errorf(codes.InvalidArgument, "the capacity range is missing")
+	if sizes := request.GetCapacityRange(); sizes.GetRequiredBytes() == 0 && sizes.GetLimitBytes() == 0 {
+		return nil, driver.Errorf(codes.InvalidArgument, "the capacity range is missing; set required_bytes")
 	}
 	if capability := request.GetVolumeCapability(); capability != nil {
 		if err := checkCapabilities([]*csi.VolumeCapability{capability}); err != nil {
 			return nil, err
 		}
 	}
-	asked, err := capacityOf(request.GetCapacityRange())
+	sizes := request.GetCapacityRange()
+	asked, err := capacityOf(sizes)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +42,11 @@ func (c *Controller) ControllerExpandVolume(ctx context.Context, request *csi.Co
 	defer unlock()
 	var capacity int64
 	err = c.withRecord(ctx, id, func(store *record.Store, r *record.Record) (err error) {
-		capacity, err = expand(ctx, store, r, asked, request.GetCapacityRange().GetLimitBytes())
-		return err
+		if capacity, err = expanded(r, asked, sizes); err != nil || capacity == r.CapacityBytes {
+			return err
+		}
+		r.CapacityBytes = capacity
+		return (&onShare{store: store, record: r}).put(ctx)
 	})
 	if err != nil {
 		return nil, err
@@ -50,16 +54,17 @@ func (c *Controller) ControllerExpandVolume(ctx context.Context, request *csi.Co
 	return &csi.ControllerExpandVolumeResponse{CapacityBytes: capacity, NodeExpansionRequired: true}, nil
 }
 
-// expand raises a record's capacity. A volume that is large enough stays.
-func expand(ctx context.Context, store *record.Store, r *record.Record, asked, limit int64) (int64, error) {
-	if r.CapacityBytes >= asked && r.CapacityBytes > 0 {
-		if limit != 0 && r.CapacityBytes > limit {
-			return 0, driver.Errorf(codes.OutOfRange, "volume %s has %d bytes already, more than the limit of %d; volumes do not shrink", r.Name, r.CapacityBytes, limit)
-		}
+// expanded returns what a volume's capacity becomes. One that is large enough
+// stays.
+func expanded(r *record.Record, asked int64, sizes *csi.CapacityRange) (int64, error) {
+	switch {
+	case fits(r.CapacityBytes, sizes):
 		return r.CapacityBytes, nil
+	case r.CapacityBytes > asked:
+		return 0, driver.Errorf(codes.OutOfRange, "volume %s has %d bytes already, more than the limit of %d; volumes do not shrink",
+			r.Name, r.CapacityBytes, sizes.GetLimitBytes())
 	}
-	r.CapacityBytes = asked
-	return asked, store.Put(ctx, r)
+	return asked, nil
 }
 
 // withRecord calls do with the record of a volume that is ready. A volume that

@@ -11,11 +11,13 @@ import (
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/controller"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"google.golang.org/grpc/codes"
 )
 
 // mortal is a connection that dies at its last call, as that of a killed
@@ -137,6 +139,31 @@ func TestCreateVolumeKilledThenDeleted(t *testing.T) {
 	}
 	killEverywhere(t, func(string) {}, create, func(name string) {
 		r.remove(volume.ID{URL: r.url, UUID: volume.UUID(name)}.String())
+		r.untraced(name)
+	})
+}
+
+// A volume that cannot be made leaves no trace behind an answer that the caller
+// takes for the last: where taking back was cut short, the caller is to try
+// again.
+func TestCreateVolumeKilledWhileTakenBack(t *testing.T) {
+	r := newRig(t)
+	var answer error
+	create := func(c *controller.Controller, name string) error {
+		if _, answer = c.CreateVolume(t.Context(), r.request(name, killed...)); driver.Code(answer) == codes.AlreadyExists {
+			return nil
+		}
+		return answer
+	}
+	prepare := func(name string) { mkdir(t, r.path("k", name)) }
+	killEverywhere(t, prepare, create, func(name string) {
+		if driver.Code(answer) != codes.AlreadyExists {
+			_, err := r.CreateVolume(t.Context(), r.request(name, killed...))
+			fails(t, err, codes.AlreadyExists, name)
+		}
+		if err := os.Remove(r.path("k", name)); err != nil {
+			t.Fatal(err)
+		}
 		r.untraced(name)
 	})
 }

@@ -161,6 +161,11 @@ func TestExpandVolume(t *testing.T) {
 	}
 	_, err = expand(1<<30, 2<<30)
 	fails(t, err, codes.OutOfRange, "shrink")
+	if response, err := expand(0, 4<<30); err != nil || response.GetCapacityBytes() != 3<<30 {
+		t.Errorf("a volume within the limit: got %v, %v", response, err)
+	}
+	_, err = expand(0, 0)
+	fails(t, err, codes.InvalidArgument, "required_bytes")
 	_, err = expand(-1, 0)
 	fails(t, err, codes.InvalidArgument)
 	for id, code := range map[string]codes.Code{
@@ -196,6 +201,9 @@ func TestValidateVolumeCapabilities(t *testing.T) {
 		},
 		"other context":    func(r *csi.ValidateVolumeCapabilitiesRequest) { r.VolumeContext = map[string]string{"share": "x"} },
 		"other parameters": func(r *csi.ValidateVolumeCapabilitiesRequest) { r.Parameters["mode"] = "0700" },
+		"mutable parameters": func(r *csi.ValidateVolumeCapabilitiesRequest) {
+			r.MutableParameters = map[string]string{"readAhead": "1Mi"}
+		},
 	} {
 		response, err := ask(change)
 		if err != nil || response.GetConfirmed() != nil || response.GetMessage() == "" {

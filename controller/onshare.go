@@ -3,14 +3,17 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/subdir"
 	"github.com/csi-9p/csi-9p/driver/tree"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
 )
 
 // onShare is a volume being worked on.
@@ -46,6 +49,21 @@ func (v *onShare) look(ctx context.Context, parent *ninep.Fid, name string) (pla
 		return place{}, err
 	}
 	return place{taken: true, ours: v.qid != nil && v.qid.Is(qid), qid: qid}, nil
+}
+
+// put replaces the record of a volume that is there to stay. A record without
+// a claim came too late: another controller has deleted the volume, whose place
+// is given back before its record goes.
+func (v *onShare) put(ctx context.Context) error {
+	if err := v.store.Put(ctx, v.record); err != nil {
+		return err
+	}
+	_, err := v.store.Claimed(ctx, v.record.Directory, v.record.UUID)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, record.ErrClaimed) {
+		err = driver.Errorf(codes.Aborted, "volume %s was deleted by another controller meanwhile; try again", v.record.Name)
+		return errors.Join(err, v.store.Remove(ctx, v.record.UUID))
+	}
+	return err
 }
 
 // forget gives the volume's place back and removes its record.
@@ -108,10 +126,5 @@ func purgeAside(ctx context.Context, store *record.Store, id uuid.UUID) error {
 
 // isAny reports whether err is one of the numbers.
 func isAny(err error, numbers ...unix.Errno) bool {
-	for _, n := range numbers {
-		if errors.Is(err, n) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(numbers, func(n unix.Errno) bool { return errors.Is(err, n) })
 }

@@ -50,13 +50,8 @@ func (v *onShare) create(ctx context.Context) error {
 	if err := purgeAside(ctx, v.store, v.record.UUID); err != nil {
 		return err
 	}
-	ready := v.record.Clone()
-	ready.State, ready.QID = record.Ready, v.qid
-	if err := v.store.Put(ctx, ready); err != nil {
-		return err
-	}
-	v.record = ready
-	return nil
+	v.record.State, v.record.QID = record.Ready, v.qid
+	return v.put(ctx)
 }
 
 // claim finds the volume's claim, or makes a directory and claims for it.
@@ -92,9 +87,13 @@ func (v *onShare) makeAside(ctx context.Context) (record.Claim, error) {
 // caller tries again: another controller works on the volume.
 func (v *onShare) meanwhile(err error) error {
 	if errors.Is(err, unix.ENOENT) {
-		return driver.Errorf(codes.Aborted, "volume %s was changed by another controller; try again", v.record.Name)
+		return v.overtaken()
 	}
 	return err
+}
+
+func (v *onShare) overtaken() error {
+	return driver.Errorf(codes.Aborted, "volume %s was changed by another controller; try again", v.record.Name)
 }
 
 // setOwner changes what differs: a server that is not root may refuse even to
@@ -152,12 +151,16 @@ func (v *onShare) vanished(ctx context.Context) error {
 	return driver.Errorf(codes.Aborted, "the directory of volume %s was removed while it was being made; try again", v.record.Name)
 }
 
-// abandon takes back what create did, unless another controller has finished
-// the volume meanwhile. It removes no directory that has something in it.
+// abandon takes back what create did. It fails if another controller has
+// finished the volume meanwhile. It removes no directory that has something in
+// it.
 func (v *onShare) abandon(ctx context.Context) error {
 	r, err := v.store.Get(ctx, v.record.UUID)
-	if err != nil || r.State == record.Ready {
+	if err != nil {
 		return v.meanwhile(err)
+	}
+	if r.State == record.Ready {
+		return v.overtaken()
 	}
 	parent, here, err := v.find(ctx)
 	if err == nil && parent != nil {

@@ -226,6 +226,41 @@ func TestControllerServer(t *testing.T) {
 	r.spotless()
 }
 
+// interrupted is a connection whose first rename waits for something else to
+// happen.
+type interrupted struct {
+	transport.Conn
+	first *sync.Once
+	by    func()
+}
+
+const trenameat = 74
+
+func (i interrupted) Submit(c *transport.Call) {
+	if c.Head[4] == trenameat {
+		i.first.Do(i.by)
+	}
+	i.Conn.Submit(c)
+}
+
+// The resizer and the provisioner may talk to different controllers: a volume
+// that one deletes while the other expands it stays deleted.
+func TestExpandVolumeWhileDeleted(t *testing.T) {
+	r := newRig(t)
+	v := r.create("pvc-1")
+	var first sync.Once
+	other := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
+		return ninep.Open(ctx, ninep.Config{ReconnectTimeout: -1, Dial: func(ctx context.Context) (transport.Conn, error) {
+			conn, err := dial.Dial(ctx, u, dial.Options{})
+			return interrupted{conn, &first, func() { r.remove(v.GetVolumeId()) }}, err
+		}})
+	}})
+	_, err := other.ControllerExpandVolume(t.Context(), &csi.ControllerExpandVolumeRequest{
+		VolumeId: v.GetVolumeId(), CapacityRange: &csi.CapacityRange{RequiredBytes: 2 << 30}})
+	fails(t, err, codes.Aborted, "deleted")
+	r.spotless()
+}
+
 // linkless is a connection to a server without hard links.
 type linkless struct{ transport.Conn }
 

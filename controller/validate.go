@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"maps"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
@@ -50,6 +49,9 @@ func mismatch(request *csi.ValidateVolumeCapabilitiesRequest, r *record.Record) 
 			return problem, nil
 		}
 	}
+	if len(request.GetMutableParameters()) > 0 {
+		return "mutable parameters are not supported; the volume has none", nil
+	}
 	values, err := contextOf(r)
 	if err != nil {
 		return "", err
@@ -71,9 +73,6 @@ func mismatch(request *csi.ValidateVolumeCapabilitiesRequest, r *record.Record) 
 
 // sameContext compares what a node would read, but for the size, which grows.
 func sameContext(a, b map[string]string) bool {
-	if maps.Equal(a, b) {
-		return true
-	}
 	x, _, errX := volume.ParseContext(a, nil)
 	y, _, errY := volume.ParseContext(b, nil)
 	return errX == nil && errY == nil && x.Parameters == y.Parameters && x.QIDPath == y.QIDPath

@@ -31,7 +31,7 @@ var keys = []key{
 	word("dialect", func(p *Parameters) *string { return &p.Dialect }, known("9P2000.L").later("9P2000.u", "9P2000")),
 	{"msize", setMsize, getMsize},
 	word("zeroCopy", func(p *Parameters) *ZeroCopy { return &p.ZeroCopy }, known(ZeroCopyAuto, ZeroCopyRequire).later(ZeroCopyOff)),
-	quantity("zeroCopyThreshold", func(p *Parameters) *int { return &p.ZeroCopyThreshold }, 0, 1<<20),
+	{"zeroCopyThreshold", setThreshold, func(p *Parameters) string { return strconv.FormatInt(p.ZeroCopyThreshold, 10) }},
 	quantity("maxInFlight", func(p *Parameters) *int64 { return &p.MaxInFlight }, 64<<10, 1<<40),
 	quantity("readAhead", func(p *Parameters) *int64 { return &p.ReadAhead }, 0, 1<<30),
 	word("cache", func(p *Parameters) *Cache { return &p.Cache }, known(CacheAuto, CacheNone, CacheCloseToOpen).later(CacheLoose)),
@@ -94,16 +94,29 @@ func id(name string, field func(*Parameters) *uint32) key {
 }
 
 // quantity makes the key of a number of bytes in Kubernetes' notation.
-func quantity[T int | int64](name string, field func(*Parameters) *T, least, most int64) key {
+func quantity(name string, field func(*Parameters) *int64, least, most int64) key {
 	set := func(p *Parameters, value string) error {
 		n, err := bytes(value, least, most)
 		if err != nil {
 			return err
 		}
-		*field(p) = T(n)
+		*field(p) = n
 		return nil
 	}
-	return key{name, set, func(p *Parameters) string { return strconv.FormatInt(int64(*field(p)), 10) }}
+	return key{name, set, func(p *Parameters) string { return strconv.FormatInt(*field(p), 10) }}
+}
+
+// setThreshold knows one value: transports have theirs built in.
+func setThreshold(p *Parameters, value string) error {
+	n, err := bytes(value, 0, mostMsize)
+	if err == nil && n != defaultThreshold {
+		err = fmt.Errorf("comes with a later release; this one knows %d", defaultThreshold)
+	}
+	if err != nil {
+		return err
+	}
+	p.ZeroCopyThreshold = n
+	return nil
 }
 
 // bytes reads a whole number of bytes between least and most.

@@ -108,7 +108,7 @@ type Parameters struct {
 	Dialect           string
 	Msize             uint32 // most payload bytes in one message; 0: auto
 	ZeroCopy          ZeroCopy
-	ZeroCopyThreshold int   // bytes
+	ZeroCopyThreshold int64 // bytes
 	MaxInFlight       int64 // payload bytes in flight
 	ReadAhead         int64 // bytes
 	Cache             Cache
@@ -124,6 +124,10 @@ type Parameters struct {
 // DefaultSubDir names a volume's directory after its PersistentVolume.
 const DefaultSubDir = "${pv.metadata.name}"
 
+// defaultThreshold is the payload, in bytes, from which a copy costs more than
+// keeping it apart from its head.
+const defaultThreshold = 1024
+
 // Defaults returns the parameters of a volume that sets none.
 func Defaults() Parameters {
 	return Parameters{
@@ -133,7 +137,7 @@ func Defaults() Parameters {
 		Mode:              0o777,
 		Dialect:           "9P2000.L",
 		ZeroCopy:          ZeroCopyAuto,
-		ZeroCopyThreshold: 1024,
+		ZeroCopyThreshold: defaultThreshold,
 		MaxInFlight:       16 << 20,
 		ReadAhead:         1 << 20,
 		Cache:             CacheAuto,

@@ -55,14 +55,35 @@ func (s *Store) writeNew(ctx context.Context, dir *ninep.Fid, name string, data 
 	return err
 }
 
-// replace makes or replaces a file, whole at once.
+// replace makes or replaces a file, whole at once and for good.
 func (s *Store) replace(ctx context.Context, dir *ninep.Fid, name string, data []byte) error {
 	temporary, fid, err := s.write(ctx, data)
 	if err != nil {
 		return err
 	}
 	fid.Drop()
-	return s.rename(ctx, temporary, dir, name, false)
+	if err := s.rename(ctx, temporary, dir, name, false); err != nil {
+		return err
+	}
+	return sync(ctx, dir)
+}
+
+// sync makes the names in dir outlive a crash of the server, as far as it can:
+// some have no fsync for directories.
+func sync(ctx context.Context, dir *ninep.Fid) error {
+	fid, err := dir.Walk(ctx)
+	if err != nil {
+		return err
+	}
+	defer fid.Drop()
+	if err := fid.Open(ctx, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
+		return err
+	}
+	err = fid.Fsync(ctx, false)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBADF) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return err
 }
 
 // rename moves a temporary file to its place. With exclusive it first takes

@@ -17,6 +17,7 @@ import (
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/subdir"
+	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/google/uuid"
 )
@@ -135,10 +136,10 @@ func strict(data []byte, v any) error {
 // check reports what no driver would have written.
 func (r *Record) check() error {
 	switch {
-	case r.UUID == uuid.Nil:
-		return errors.New("its uuid is missing")
 	case r.Name == "":
 		return errors.New("its name is missing")
+	case r.UUID != volume.UUID(r.Name):
+		return fmt.Errorf("its uuid is not that of the name %q", r.Name)
 	case !slices.Contains([]State{Creating, Ready, Deleting}, r.State):
 		return fmt.Errorf("its state is %q", r.State)
 	case r.CapacityBytes < 0:

@@ -55,6 +55,7 @@ func TestRecordHostile(t *testing.T) {
 		"other version":     func(r *record.Record) { r.Version = 2 },
 		"no uuid":           func(r *record.Record) { r.UUID = uuid.Nil },
 		"no name":           func(r *record.Record) { r.Name = "" },
+		"another's name":    func(r *record.Record) { r.Name = "pvc-2" },
 		"unknown state":     func(r *record.Record) { r.State = "done" },
 		"negative size":     func(r *record.Record) { r.CapacityBytes = -1 },
 		"ready, no qid":     func(r *record.Record) { r.QID = nil },

@@ -2,10 +2,12 @@ package record
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/csi-9p/csi-9p/driver/tree"
 	"github.com/csi-9p/csi-9p/ninep"
+	"golang.org/x/sys/unix"
 )
 
 // unfinished is the age from which on nobody is writing a temporary file any
@@ -19,8 +21,11 @@ func (s *Store) Sweep(ctx context.Context) error {
 	return tree.List(ctx, s.tmp, func(entries []ninep.Dirent) (bool, error) {
 		for _, entry := range entries {
 			fid, attr, err := s.tmp.WalkAttr(ctx, entry.Name)
+			if errors.Is(err, unix.ENOENT) {
+				continue
+			}
 			if err != nil {
-				return false, missing(err)
+				return false, err
 			}
 			fid.Drop()
 			if attr.Valid&ninep.AttrMtime == 0 || int64(attr.Mtime.Sec) > before {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/google/uuid"
@@ -117,12 +118,7 @@ func remove(ctx context.Context, dir *ninep.Fid, entry ninep.Dirent, full func(c
 
 // isAny reports whether err is one of the numbers.
 func isAny(err error, numbers ...unix.Errno) bool {
-	for _, n := range numbers {
-		if errors.Is(err, n) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(numbers, func(n unix.Errno) bool { return errors.Is(err, n) })
 }
 
 // ignore returns err unless it is one of the numbers.

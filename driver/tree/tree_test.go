@@ -7,6 +7,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/csi-9p/csi-9p/driver/tree"
@@ -137,5 +140,68 @@ func TestEmptyIsCancelled(t *testing.T) {
 	cancel()
 	if err := tree.Empty(ctx, root); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want Canceled", err)
+	}
+}
+
+// weighed is a connection that weighs the heap in the middle of a removal.
+type weighed struct {
+	transport.Conn
+	removals *atomic.Int64
+	at       int64
+	heap     *atomic.Uint64
+}
+
+func (w weighed) Submit(c *transport.Call) {
+	if c.Head[4] == tunlinkat && w.removals.Add(1) == w.at {
+		w.heap.Store(heap())
+	}
+	w.Conn.Submit(c)
+}
+
+// heap is what is in use, in bytes.
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
+
+// fill makes so many entries: links, which are made faster than files, and of which a file has 65000 at most on ext4.
+func fill(t *testing.T, dir string, entries int) {
+	t.Helper()
+	var file string
+	for i := range entries {
+		name := filepath.Join(dir, strconv.Itoa(i))
+		var err error
+		if i%50_000 == 0 {
+			file, err = name, os.WriteFile(name, nil, 0o600)
+		} else {
+			err = os.Link(file, name)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// However many entries a directory has, a few are in memory.
+func TestEmptyManyEntries(t *testing.T) {
+	const entries, most = 100_000, 2 << 20
+	var removals atomic.Int64
+	var during atomic.Uint64
+	root, dir := attach(t, func(c transport.Conn) transport.Conn { return weighed{c, &removals, entries / 2, &during} })
+	fill(t, dir, entries)
+	before := heap()
+	if err := tree.Empty(t.Context(), root); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%d entries are left, %v", len(left), err)
+	}
+	if removals.Load() != entries {
+		t.Errorf("%d entries took %d removals", entries, removals.Load())
+	}
+	if grown := int64(during.Load()) - int64(before); grown > most {
+		t.Errorf("in the middle %d bytes more were in use than before, over %d", grown, most)
 	}
 }

@@ -92,7 +92,7 @@ func TestContext(t *testing.T) {
 func TestContextFits(t *testing.T) {
 	p, err := params.Parse(map[string]string{
 		"server": "unix:///" + strings.Repeat("%20", 106), "aname": "/" + strings.Repeat("a", 1023),
-		"msize": "268435456", "zeroCopy": "require", "zeroCopyThreshold": "1048576", "maxInFlight": "1099511627776", "readAhead": "1073741824",
+		"msize": "268435456", "zeroCopy": "require", "maxInFlight": "1099511627776", "readAhead": "1073741824",
 		"cache": "close-to-open", "attrTimeout": "2562047h47m16.854775807s", "access": "user", "attachUid": "4294967294",
 		"reconnectTimeout": "2562047h47m16.854775807s", "writebackTimeout": "2562047h47m16.854775807s", "capacity": "none",
 	})
