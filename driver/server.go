@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/csi-9p/csi-9p/transport/dial"
 	"google.golang.org/grpc"
 	"k8s.io/klog/v2"
 )
@@ -22,13 +21,14 @@ const stopGrace = 10 * time.Second
 
 // Listen opens a CSI endpoint: unix:///path, unix:path or a plain path. A
 // socket that a dead process left behind is removed; one that somebody listens
-// on is an error, and so is anything else in its place.
+// on is an error, and so is anything else in its place. The listener is a
+// *net.UnixListener, which removes the socket when it is closed.
 func Listen(ctx context.Context, endpoint string) (net.Listener, error) {
 	path, err := socketPath(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	if err := removeStale(ctx, path); err != nil {
+	if err := dial.RemoveStale(ctx, path); err != nil {
 		return nil, fmt.Errorf("%w %s: %w", ErrEndpoint, endpoint, err)
 	}
 	var config net.ListenConfig
@@ -53,30 +53,6 @@ func socketPath(endpoint string) (string, error) {
 		return "", fmt.Errorf("%w %q: the path is missing; write unix:///path", ErrEndpoint, endpoint)
 	}
 	return path, nil
-}
-
-// removeStale removes the socket at path if nobody listens on it.
-func removeStale(ctx context.Context, path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != os.ModeSocket {
-		return errors.New("there is something else than a socket; remove it or choose another path")
-	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", path)
-	if err == nil {
-		_ = conn.Close()
-		return errors.New("another process listens there; stop it or choose another path")
-	}
-	if !errors.Is(err, unix.ECONNREFUSED) {
-		return err
-	}
-	return os.Remove(path)
 }
 
 // Serve serves what register registers until ctx ends, then lets the calls in

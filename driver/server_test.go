@@ -213,19 +213,18 @@ func TestStopIsGraceful(t *testing.T) {
 
 func TestListenReplacesStaleSocket(t *testing.T) {
 	path := socket(t)
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.SetUnlinkOnClose(false)
-	listener.Close()
 	for _, endpoint := range []string{"unix://" + path, "unix:" + path, path} {
+		stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale.SetUnlinkOnClose(false)
+		stale.Close()
 		replaced, err := driver.Listen(t.Context(), endpoint)
 		if err != nil {
 			t.Errorf("%s: %v", endpoint, err)
 			continue
 		}
-		replaced.(*net.UnixListener).SetUnlinkOnClose(false)
 		replaced.Close()
 	}
 }
@@ -242,8 +241,8 @@ func TestListenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for endpoint, tells := range map[string]string{
-		busy:                              "another process listens",
-		file:                              "something else",
+		busy:                              "another server listens",
+		file:                              "is no socket",
 		"tcp://127.0.0.1:1":               "unix:///path",
 		"unix://":                         "path is missing",
 		"":                                "path is missing",

@@ -57,7 +57,7 @@ type unixListener struct {
 }
 
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	if err := removeStale(ctx, path); err != nil {
+	if err := RemoveStale(ctx, path); err != nil {
 		return nil, err
 	}
 	var config net.ListenConfig
@@ -84,9 +84,9 @@ func (l *unixListener) Close() error {
 	return l.UnixListener.Close()
 }
 
-// removeStale removes the socket that a server left behind at path. It fails
-// when something else is there, or a server that lives.
-func removeStale(ctx context.Context, path string) error {
+// RemoveStale removes the unix socket that a server left behind at path. It
+// fails when something else is there, or a server that lives ([ErrInUse]).
+func RemoveStale(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
