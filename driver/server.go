@@ -60,6 +60,7 @@ func socketPath(endpoint string) (string, error) {
 func Serve(ctx context.Context, listener net.Listener, register func(grpc.ServiceRegistrar)) error {
 	logger := klog.FromContext(ctx)
 	server := grpc.NewServer(grpc.ChainUnaryInterceptor(interceptor(logger)))
+	defer server.Stop()
 	register(server)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
