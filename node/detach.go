@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -24,8 +23,10 @@ import (
 const (
 	// lostGrace is how long a server may be gone before it counts as lost.
 	lostGrace = 1500 * time.Millisecond
-	// askTimeout bounds the question to the mounter whether it is.
-	askTimeout = 500 * time.Millisecond
+	// askTimeout bounds the question to the mounter whether it is. The mounter
+	// asks nobody for the answer: one that is silent that long is frozen, and
+	// an abort before that would cost a busy node its last pages.
+	askTimeout = 3 * time.Second
 	// flushLimit bounds a call that waits for a live server to take the pages,
 	// where its own deadline does not. The flush goes on without it.
 	flushLimit = 30 * time.Second
@@ -105,12 +106,13 @@ func (s *Service) detach(ctx context.Context, path, volumeID string) error {
 	}
 }
 
-// lost tells whether the volume's server, or the mounter itself, is gone.
+// lost tells whether the volume's server, or the mounter itself, is gone. A
+// caller who leaves before the answer learns nothing.
 func (s *Service) lost(ctx context.Context, volumeID string) bool {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	status, err := s.options.Mounter.Status(ctx, volumeID)
-	if errors.Is(err, context.Canceled) {
+	status, err := s.options.Mounter.Status(asking, volumeID)
+	if ctx.Err() != nil {
 		return false
 	}
 	return err != nil || !status.Connected && time.Since(status.Since) > lostGrace

@@ -124,3 +124,31 @@ func TestUnmountThatWaitsForALiveServer(t *testing.T) {
 		t.Errorf("the target is still there: %v", err)
 	}
 }
+
+// The end of a caller's patience, while the mounter has not yet said how the
+// server fares, says nothing about the server.
+func TestUnmountIsNotAbortedBecauseItsCallerLeaves(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	lost := make(chan struct{})
+	s, target := flushingService(t, func(ctx context.Context) (mounter.Status, error) {
+		select {
+		case <-lost:
+			return mounter.Status{Since: time.Now().Add(-time.Hour)}, nil
+		case asked <- struct{}{}:
+		default:
+		}
+		<-ctx.Done()
+		return mounter.Status{}, ctx.Err()
+	})
+	if err := s.unpublish(t, target, 700*time.Millisecond); driver.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("answered %v, want DeadlineExceeded", err)
+	}
+	<-asked
+	if _, mounted, err := mountAt(target); err != nil || !mounted {
+		t.Errorf("the connection was aborted (%v)", err)
+	}
+	close(lost)
+	if err := s.unpublish(t, target, 5*time.Second); err != nil {
+		t.Error(err)
+	}
+}

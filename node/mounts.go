@@ -40,6 +40,18 @@ func mountAt(path string) (m mount.MountInfo, mounted bool, err error) {
 	return at[len(at)-1], true, nil
 }
 
+// mountOf is mountAt for a path that has the volume's mounts and no others.
+func mountOf(volumeID, field, path string) (m mount.MountInfo, mounted bool, err error) {
+	m, mounted, err = mountAt(path)
+	if err != nil || !mounted {
+		return m, false, err
+	}
+	if id, ours := volumeOf(m); !ours || id != volumeID {
+		return m, false, precondition("%s %s is taken by a mount of %s (%s), not of volume %s; unmount it", field, path, m.Source, m.FsType, volumeID)
+	}
+	return m, true, nil
+}
+
 // othersOf returns where else, but at those paths, the whole tree of m is
 // mounted. What shows only a part of it, such as a container's subPath, is not
 // counted.

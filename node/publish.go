@@ -49,14 +49,14 @@ func (s *Service) NodePublishVolume(ctx context.Context, req *csi.NodePublishVol
 
 // revive makes sure that what is staged is served.
 func (s *Service) revive(ctx context.Context, want staging) error {
-	m, mounted, err := mountAt(want.path)
+	_, mounted, err := mountOf(want.spec.VolumeID, "staging_target_path", want.path)
 	if err != nil {
 		return err
 	}
 	if !mounted {
 		return precondition("volume %s is not staged at %s; call NodeStageVolume first", want.spec.VolumeID, want.path)
 	}
-	_, served, err := s.served(ctx, m, want)
+	_, served, err := s.served(ctx, want.spec.VolumeID)
 	if err != nil || served {
 		return err
 	}
@@ -119,14 +119,11 @@ func (s *Service) publish(ctx context.Context, want publication) error {
 // published tells whether the target has the volume already, as wanted. A mount
 // of it from before its staging was replaced is dead and taken away.
 func (s *Service) published(ctx context.Context, staged mount.MountInfo, want publication) (bool, error) {
-	m, mounted, err := mountAt(want.target)
-	if err != nil || !mounted {
-		return false, err
-	}
-	id, ours := volumeOf(m)
+	id := want.spec.VolumeID
+	m, mounted, err := mountOf(id, "target_path", want.target)
 	switch {
-	case !ours || id != want.spec.VolumeID:
-		return false, precondition("target_path %s is taken by a mount of %s (%s); unmount it", want.target, m.Source, m.FsType)
+	case err != nil || !mounted:
+		return false, err
 	case !mountpoint.SameFilesystem(m, staged):
 		return false, s.detach(ctx, want.target, id)
 	case readOnly(m) != want.readOnly:

@@ -33,6 +33,19 @@ func checkVolumeID(id string) error {
 	return nil
 }
 
+// lock checks the volume's id and a path that a call named, and locks the volume.
+// unlock is to be called once.
+func (s *Service) lock(id, field, path string) (clean string, unlock func(), err error) {
+	if err := checkVolumeID(id); err != nil {
+		return "", nil, err
+	}
+	if clean, err = checkPath(field, path); err != nil {
+		return "", nil, err
+	}
+	unlock, err = s.locks.TryLock(id)
+	return clean, unlock, err
+}
+
 // checkCapability checks that a volume is to be what a share can be, and
 // returns its mount options.
 func checkCapability(c *csi.VolumeCapability) ([]string, error) {

@@ -14,15 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"k8s.io/klog/v2"
-	mount "k8s.io/mount-utils"
 )
 
 const readOnlyFlag = unix.MS_RDONLY
 
 const (
-	// prepareTimeout bounds the way to the server, so that the answer can say
+	// mountTimeout bounds the way to the server, so that the answer can say
 	// what is wrong with it before the CO's patience ends.
-	prepareTimeout = 20 * time.Second
+	mountTimeout = 20 * time.Second
 	// undoTimeout bounds letting go of what a failed call had prepared.
 	undoTimeout = 3 * time.Second
 )
@@ -62,14 +61,14 @@ func (s *Service) NodeStageVolume(ctx context.Context, req *csi.NodeStageVolumeR
 
 // stage mounts the volume unless it is mounted as wanted. The volume is locked.
 func (s *Service) stage(ctx context.Context, want staging) error {
-	m, mounted, err := mountAt(want.path)
+	_, mounted, err := mountOf(want.spec.VolumeID, "staging_target_path", want.path)
 	if err != nil {
 		return err
 	}
 	if !mounted {
 		return s.mount(ctx, want)
 	}
-	got, served, err := s.served(ctx, m, want)
+	got, served, err := s.served(ctx, want.spec.VolumeID)
 	switch {
 	case err != nil:
 		return err
@@ -83,13 +82,9 @@ func (s *Service) stage(ctx context.Context, want staging) error {
 	return nil
 }
 
-// served tells whether the mount at the staging path, which must be the
-// volume's, is served by the mounter, and as what.
-func (s *Service) served(ctx context.Context, m mount.MountInfo, want staging) (mounter.Status, bool, error) {
-	if id, ours := volumeOf(m); !ours || id != want.spec.VolumeID {
-		return mounter.Status{}, false, precondition("staging_target_path %s is taken by a mount of %s (%s); unmount it", want.path, m.Source, m.FsType)
-	}
-	got, err := s.options.Mounter.Status(ctx, want.spec.VolumeID)
+// served tells whether the mounter serves the volume, and as what.
+func (s *Service) served(ctx context.Context, volumeID string) (mounter.Status, bool, error) {
+	got, err := s.options.Mounter.Status(ctx, volumeID)
 	if errors.Is(err, mounter.ErrUnknownVolume) {
 		return got, false, nil
 	}
@@ -110,9 +105,9 @@ func (s *Service) mount(ctx context.Context, want staging) error {
 	if err := checkDirectory("staging_target_path", want.path); err != nil {
 		return err
 	}
-	prepareCtx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
 	defer cancel()
-	if err := s.options.Mounter.Prepare(prepareCtx, want.spec); err != nil {
+	if err := s.options.Mounter.Prepare(ctx, want.spec); err != nil {
 		return failed(err)
 	}
 	dev, err := fuse.OpenDevice()

@@ -15,24 +15,13 @@ import (
 // was written beneath a mount point is nobody's to delete.
 func (s *Service) NodeUnpublishVolume(ctx context.Context, req *csi.NodeUnpublishVolumeRequest) (*csi.NodeUnpublishVolumeResponse, error) {
 	id := req.GetVolumeId()
-	if err := checkVolumeID(id); err != nil {
-		return nil, err
-	}
-	target, err := checkPath("target_path", req.GetTargetPath())
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := s.locks.TryLock(id)
+	target, unlock, err := s.lock(id, "target_path", req.GetTargetPath())
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	m, mounted, err := mountAt(target)
-	if err != nil {
+	if _, _, err := mountOf(id, "target_path", target); err != nil {
 		return nil, err
-	}
-	if owner, ours := volumeOf(m); mounted && (!ours || owner != id) {
-		return nil, precondition("target_path %s has a mount of %s (%s), not of volume %s", target, m.Source, m.FsType, id)
 	}
 	if err := s.detach(ctx, target, id); err != nil {
 		return nil, err

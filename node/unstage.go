@@ -22,24 +22,14 @@ const releaseWait = 2500 * time.Millisecond
 // process lets go; if the server is lost, its connection is aborted.
 func (s *Service) NodeUnstageVolume(ctx context.Context, req *csi.NodeUnstageVolumeRequest) (*csi.NodeUnstageVolumeResponse, error) {
 	id := req.GetVolumeId()
-	if err := checkVolumeID(id); err != nil {
-		return nil, err
-	}
-	path, err := checkPath("staging_target_path", req.GetStagingTargetPath())
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := s.locks.TryLock(id)
+	path, unlock, err := s.lock(id, "staging_target_path", req.GetStagingTargetPath())
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	m, mounted, err := mountAt(path)
+	m, mounted, err := mountOf(id, "staging_target_path", path)
 	if err != nil {
 		return nil, err
-	}
-	if owner, ours := volumeOf(m); mounted && (!ours || owner != id) {
-		return nil, precondition("staging_target_path %s has a mount of %s (%s), not of volume %s", path, m.Source, m.FsType, id)
 	}
 	if err := s.detach(ctx, path, id); err != nil {
 		return nil, err
