@@ -35,8 +35,10 @@ type ArenaOptions struct {
 // memory only once touched. Slots in use and free slots kept warm are never
 // more than Limit bytes together. An Arena is safe for concurrent use.
 type Arena struct {
-	limit  int64
-	budget *semaphore.Weighted
+	limit   int64
+	budget  *semaphore.Weighted
+	closing context.Context // done when Close begins
+	close   context.CancelFunc
 
 	mu      sync.Mutex
 	classes []class // ascending by size
@@ -61,6 +63,7 @@ func NewArena(o ArenaOptions) (*Arena, error) {
 		return nil, fmt.Errorf("transport: an arena of %d bytes has no room for a slot of %d: raise the limit", o.Limit, o.SlotSize)
 	}
 	a := &Arena{limit: o.Limit, budget: semaphore.NewWeighted(o.Limit)}
+	a.closing, a.close = context.WithCancel(context.Background())
 	for _, size := range []int{pageSlot, smallSlot, o.SlotSize} {
 		size = roundUp(size, page)
 		if size > roundUp(o.SlotSize, page) || len(a.classes) > 0 && a.classes[len(a.classes)-1].size >= size {
@@ -85,7 +88,7 @@ func (a *Arena) Get(ctx context.Context, n int) (*Slot, error) {
 	if c == nil {
 		return nil, fmt.Errorf("%w: %d bytes asked, a slot has %d", ErrSlotSize, n, a.classes[len(a.classes)-1].size)
 	}
-	if err := a.budget.Acquire(ctx, int64(c.size)); err != nil {
+	if err := a.acquire(ctx, int64(c.size)); err != nil {
 		return nil, err
 	}
 	if s := a.take(c); s != nil {
@@ -93,6 +96,26 @@ func (a *Arena) Get(ctx context.Context, n int) (*Slot, error) {
 	}
 	a.budget.Release(int64(c.size))
 	return nil, ErrClosed
+}
+
+// acquire charges the budget with n bytes, and waits for them as long as the arena is open.
+func (a *Arena) acquire(ctx context.Context, n int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if a.budget.TryAcquire(n) {
+		return nil
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(a.closing, cancel)()
+	if a.budget.Acquire(waiting, n) == nil {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return ErrClosed
 }
 
 // TryGet is Get without waiting: nil when a slot of n bytes is not to be had now.
@@ -108,9 +131,10 @@ func (a *Arena) TryGet(n int) *Slot {
 	return s
 }
 
-// Close lets every Get to come fail with ErrClosed; one that waits fails when
-// its turn comes. The memory is unmapped once the last slot is released.
+// Close lets every Get fail with ErrClosed, one that waits at once. The memory
+// is unmapped once the last slot is released.
 func (a *Arena) Close() error {
+	a.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {

@@ -166,8 +166,15 @@ func TestArenaClose(t *testing.T) {
 		_, err := a.Get(context.Background(), slotSize)
 		waiting <- err
 	}()
+	// Nobody passes one that waits.
+	for free := a.TryGet(1); free != nil; free = a.TryGet(1) {
+		free.Release()
+	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-waiting; !errors.Is(err, transport.ErrClosed) {
+		t.Errorf("Get that waited at Close: %v", err)
 	}
 	if _, err := a.Get(t.Context(), 1); !errors.Is(err, transport.ErrClosed) {
 		t.Errorf("Get after Close: %v", err)
@@ -177,9 +184,6 @@ func TestArenaClose(t *testing.T) {
 	}
 	s.Bytes()[0] = 1 // in use until it is released
 	s.Release()
-	if err := <-waiting; !errors.Is(err, transport.ErrClosed) {
-		t.Errorf("Get that waited at Close: %v", err)
-	}
 }
 
 func TestSlotReleasedTwicePanics(t *testing.T) {
