@@ -3,6 +3,7 @@ package stream_test
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -82,6 +83,29 @@ func TestServerThatClosesIsNamed(t *testing.T) {
 	want := "tcp connection to " + p.conn.LocalAddr().String() + ": closed by the server: EOF"
 	if got := c.Err(); !errors.Is(got, io.EOF) || got.Error() != want {
 		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+// lastRead is a connection whose bytes come beside the error that ends it, as a
+// TLS connection's do when close_notify follows them.
+type lastRead struct{ plainConn }
+
+func (c lastRead) Read(p []byte) (int, error) {
+	n, err := c.plainConn.Read(p)
+	return n, errors.Join(err, io.EOF)
+}
+
+func TestReplyBesideTheEnd(t *testing.T) {
+	c, p := connect(t, func(t testing.TB) (net.Conn, net.Conn) {
+		client, server := plainPair(t)
+		return lastRead{client.(plainConn)}, server
+	}, stream.Options{})
+	d := newDone()
+	c.Submit(clunkCall(d, 1))
+	p.next()
+	p.reply(rclunk, 1)
+	if call := <-d; call.Err != nil {
+		t.Errorf("a reply that came with the end of the stream: %v", call.Err)
 	}
 }
 

@@ -38,5 +38,9 @@ func (w *plain) recv(p []byte, ahead func() []byte) (int, error) {
 	if len(p) == 0 {
 		p = ahead()
 	}
-	return w.conn.Read(p)
+	n, err := w.conn.Read(p)
+	if n > 0 {
+		return n, nil // bytes may come beside an error (crypto/tls), which the next Read brings again
+	}
+	return 0, err
 }
