@@ -16,6 +16,9 @@ type AttachOptions struct {
 	MaxPayload int
 	// MaxInFlight is how many payload bytes these fids may have in flight together; 0: no limit.
 	MaxInFlight int64
+	// Threshold is from how many bytes on a Twrite's payload travels apart from its head, and is not copied; 0: what the
+	// transport prefers, 1: always.
+	Threshold int
 }
 
 // Attach binds a fid to the root of a tree. Fids walked from it inherit its limits.

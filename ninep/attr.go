@@ -20,24 +20,12 @@ func (f *Fid) Getattr(ctx context.Context, mask AttrMask) (Attr, error) {
 }
 
 func (f *Fid) getattrOn(ctx context.Context, l *link, mask AttrMask) (Attr, error) {
-	g := f.getattr(mask)
-	err := l.roundTrip(ctx, g.message())
-	return g.reply.Attr, err
-}
-
-// getattr is one Tgetattr.
-type getattr struct {
-	request Tgetattr
-	reply   attrReply
-	fids    [2]*Fid
-}
-
-func (f *Fid) getattr(mask AttrMask) *getattr {
-	return &getattr{request: Tgetattr{Fid: f.number, Mask: mask}, fids: [2]*Fid{f}}
-}
-
-func (g *getattr) message() request {
-	return request{message: &g.request, reply: &g.reply, fids: g.fids}
+	var reply attrReply
+	err := l.roundTrip(ctx, request{message: &Tgetattr{Fid: f.number, Mask: mask}, reply: &reply, fids: [2]*Fid{f}})
+	if err != nil {
+		return Attr{}, err
+	}
+	return reply.Attr, nil
 }
 
 // attrReply is an Rgetattr that contradicts neither itself nor what it says of its fields: those that are not valid
@@ -99,7 +87,10 @@ func (f *Fid) Statfs(ctx context.Context) (Statfs, error) {
 		message: &Tstatfs{Fid: f.number}, reply: &reply, fids: [2]*Fid{f},
 		settle: f.session.features.statfs.learn,
 	})
-	return reply.Statfs, err
+	if err != nil {
+		return Statfs{}, err
+	}
+	return reply.Statfs, nil
 }
 
 // Fsync makes the file durable; dataOnly leaves out what is not needed to read the data again (fdatasync).

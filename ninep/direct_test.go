@@ -58,6 +58,8 @@ func (d *direct) Submit(c *transport.Call) {
 		r = append(r, c.Head[ninep.WriteHeadSize-4:ninep.WriteHeadSize]...)
 	case ninep.TypeTversion:
 		r = append(r, c.Head[7:]...)
+	case ninep.TypeTwalk:
+		r = append(r, 0, 0)
 	case ninep.TypeTattach:
 		r = append(r, make([]byte, 13)...)
 	}
@@ -83,6 +85,27 @@ func openDirect(tb testing.TB, msize uint32) *ninep.Fid {
 		tb.Fatal(err)
 	}
 	return f
+}
+
+// TestThreshold: from so many bytes on a payload is handed over where it lies, on every fid of the attach.
+func TestThreshold(t *testing.T) {
+	for threshold, apart := range map[int]int{0: 1024, 1: 1, 5000: 5000} {
+		var inline bool
+		d := &direct{msize: 64 << 10, lost: make(chan struct{}), lie: func(c *transport.Call) {
+			inline = c.Out == nil
+		}}
+		s, err := ninep.Open(testContext(t), ninep.Config{Dial: func(context.Context) (transport.Conn, error) { return d, nil }})
+		ok(t, err)
+		root := must(s.Attach(testContext(t), ninep.AttachOptions{Threshold: threshold}))(t)
+		f := must(root.Walk(testContext(t)))(t)
+		for _, n := range []int{apart - 1, apart} {
+			must(f.Write(testContext(t), make([]byte, n), 0))(t)
+			if want := n < apart; n > 0 && inline != want {
+				t.Errorf("threshold %d: %d bytes inline: %v", threshold, n, inline)
+			}
+		}
+		ok(t, s.Close())
+	}
 }
 
 func BenchmarkRead(b *testing.B) {

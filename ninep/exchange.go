@@ -19,11 +19,13 @@ const (
 // request is a message to be sent, and what is to become of its reply.
 type request struct {
 	message Message
-	reply   Message // what the reply is decoded into; nil for one without a body, or one whose data goes to in
-	in      []byte  // where the data of Rread or Rreaddir goes, as many bytes as asked for
-	out     []byte  // the data of Twrite
-	flow    *transport.Flow
-	fids    [2]*Fid // those that the message names; they stay bound until its outcome is known
+	// reply is what the reply is decoded into; nil for one without a body, or one whose data goes to in. After an error it
+	// is not the sender's to look at: the reply to a cancelled request may be decoded at any time.
+	reply Message
+	in    []byte // where the data of Rread or Rreaddir goes, as many bytes as asked for
+	out   []byte // the data of Twrite
+	flow  *transport.Flow
+	fids  [2]*Fid // those that the message names; they stay bound until its outcome is known
 
 	// settle is told the outcome once, before the sender is: it applies what the server did to the client's
 	// books, also for a sender that has gone. It runs before the link's Lost is closed and must not block.
@@ -58,12 +60,17 @@ var exchanges = sync.Pool{New: func() any {
 // roundTrip sends a request over this link and waits for its reply. A cancelled context ends the wait at once, unless
 // the request lends the caller's memory to the transport: then it ends when the memory has come back.
 func (l *link) roundTrip(ctx context.Context, r request) error {
+	_, err := l.fill(ctx, r)
+	return err
+}
+
+// fill is roundTrip for a request that reads: it returns how many bytes of r.in the reply filled.
+func (l *link) fill(ctx context.Context, r request) (int, error) {
 	x, err := l.begin(ctx, r)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = x.wait(ctx)
-	return err
+	return x.wait(ctx)
 }
 
 // begin sends a request. Its caller must wait for it.

@@ -48,13 +48,12 @@ type features struct {
 	statfs   ability
 	maxFids  atomic.Uint32
 	fidLimit atomic.Uint32 // fids from this number on are never tried; 0: none met
-	ordered  ability       // messages take effect in the order in which they were sent
 }
 
 // reset forgets all: the server behind a new connection may be another version.
 func (f *features) reset(msize uint32) {
 	f.msize.Store(msize)
-	for _, a := range []*ability{&f.unlinkat, &f.renameat, &f.xattr, &f.lock, &f.statfs, &f.ordered} {
+	for _, a := range []*ability{&f.unlinkat, &f.renameat, &f.xattr, &f.lock, &f.statfs} {
 		a.v.Store(uint32(Unknown))
 	}
 	f.maxFids.Store(0)

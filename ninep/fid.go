@@ -42,6 +42,14 @@ type volume struct {
 	flow    *transport.Flow
 }
 
+// threshold is the length from which a payload goes apart from its head.
+func (v *volume) threshold(l *link) int {
+	if v.options.Threshold != 0 {
+		return v.options.Threshold
+	}
+	return l.conn.Traits().Threshold
+}
+
 // newFid takes a number for a fid of the volume. The server knows nothing of it yet.
 func (s *Session) newFid(v *volume) (*Fid, error) {
 	limit := uint32(NoFID)

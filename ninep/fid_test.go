@@ -272,7 +272,7 @@ func TestFidLimit(t *testing.T) {
 	must(root.Walk(ctx))(t)
 }
 
-// TestWalkAttr: one round trip where the server keeps the order, two where it does not, the right attributes always.
+// TestWalkAttr: the right attributes of what is walked to.
 func TestWalkAttr(t *testing.T) {
 	g := newGate(t)
 	_, root := g.open(ninep.Config{})
@@ -293,31 +293,95 @@ func TestWalkAttr(t *testing.T) {
 	}
 }
 
-// TestWalkAttrDisorder: a server that meets Tgetattr before its fid is bound is asked in sequence from then on.
-func TestWalkAttrDisorder(t *testing.T) {
-	bound, hasty := map[ninep.FID]bool{}, 0
-	_, root := openScripted(t, func(_ uint16, m ninep.Message) any {
-		if a, ok := m.(*ninep.Tgetattr); ok {
-			if !bound[a.Fid] {
-				hasty++
-				bound[a.Fid] = true
-				return &ninep.Rlerror{Errno: uint32(unix.EBADF)}
-			}
-			return &ninep.Rgetattr{Attr: ninep.Attr{Valid: ninep.AttrSize, Size: 7}}
-		}
-		return pass
-	})
-	for range 5 {
-		_, a, err := root.WalkAttr(testContext(t), "f")
-		if err != nil || a.Size != 7 {
-			t.Fatalf("%+v, %v", a, err)
-		}
-		if hasty == 1 {
-			bound = map[ninep.FID]bool{2: true, 3: true, 4: true, 5: true, 6: true}
-		}
+// TestWalkAttrInTurn: diod crashes of a message about a fid whose Twalk is under way, so none is sent before Rwalk.
+func TestWalkAttrInTurn(t *testing.T) {
+	g := newGate(t)
+	_, root := g.open(ninep.Config{})
+	ok(t, os.WriteFile(filepath.Join(g.root, "f"), make([]byte, 7), 0o600))
+	type sent struct {
+		pair *pair
+		tag  uint16
+		m    ninep.Message
 	}
-	if hasty != 1 {
-		t.Errorf("%d times too early", hasty)
+	walks, early := make(chan sent, 1), make(chan ninep.Message, 10)
+	g.intercept(func(p *pair, tag uint16, m ninep.Message) bool {
+		if m.Type() == ninep.TypeTwalk {
+			walks <- sent{p, tag, m}
+			return false
+		}
+		early <- m
+		return true
+	})
+	done := make(chan error)
+	go func() {
+		_, a, err := root.WalkAttr(testContext(t), "f")
+		if err == nil && a.Size != 7 {
+			err = fmt.Errorf("%+v", a)
+		}
+		done <- err
+	}()
+	walk := <-walks
+	// Whatever was sent together with the walk stands before this in the pipe.
+	_, err := root.Statfs(testContext(t))
+	ok(t, err)
+	if m := <-early; m.Type() != ninep.TypeTstatfs {
+		t.Errorf("%v was sent before Rwalk", m.Type())
+	}
+	g.intercept(nil)
+	walk.pair.request(walk.tag, walk.m)
+	ok(t, <-done)
+}
+
+// TestWalkedNumberRests: the number of a cancelled walk is not used again while the walk may still bind it, nor before
+// the Rclunk that follows when it did.
+func TestWalkedNumberRests(t *testing.T) {
+	for name, answered := range map[string]bool{"answered before Rflush": true, "never answered": false} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t)
+			_, root := g.open(ninep.Config{})
+			h, tag, flush := walkHeld(t, g, root)
+			walk := h.first().(*ninep.Twalk)
+			var seen newFids
+			type clunk struct {
+				pair *pair
+				tag  uint16
+				m    *ninep.Tclunk
+			}
+			clunks := make(chan clunk, 1)
+			g.intercept(func(p *pair, tag uint16, m ninep.Message) bool {
+				seen.see(m)
+				if m, ok := m.(*ninep.Tclunk); ok && m.Fid == walk.NewFid {
+					clunks <- clunk{p, tag, m}
+					return false
+				}
+				return true
+			})
+			rests := func(when string) {
+				t.Helper()
+				f := must(root.Walk(testContext(t)))(t)
+				if seen.last() == walk.NewFid {
+					t.Errorf("fid %d was used again %s", walk.NewFid, when)
+				}
+				ok(t, f.Clunk(testContext(t)))
+			}
+			rests("while its walk is under way")
+			if answered {
+				h.pair.request(tag, walk)
+			} else {
+				h.pair.reply(flush, &ninep.Rflush{})
+			}
+			c := <-clunks
+			rests("before Rclunk")
+			c.pair.request(c.tag, c.m)
+			if answered {
+				h.pair.reply(flush, &ninep.Rflush{})
+			}
+			eventually(t, "the number", func() bool {
+				f := must(root.Walk(testContext(t)))(t)
+				defer f.Drop()
+				return seen.last() == walk.NewFid
+			})
+		})
 	}
 }
 

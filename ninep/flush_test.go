@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -154,6 +155,57 @@ func TestFlushAnswered(t *testing.T) {
 	ok(t, n.Clunk(testContext(t)))
 }
 
+// TestLateReplyIsNobodys: the reply to a cancelled call may be decoded when the caller has gone.
+func TestLateReplyIsNobodys(t *testing.T) {
+	var cancel atomic.Pointer[context.CancelFunc]
+	late := func(r ninep.Message) any { go (*cancel.Load())(); return r }
+	_, root := openScripted(t, func(_ uint16, m ninep.Message) any {
+		switch m.(type) {
+		case *ninep.Tgetattr:
+			return late(&ninep.Rgetattr{Attr: ninep.Attr{Valid: ninep.AttrSize, Size: 1}})
+		case *ninep.Tgetlock:
+			return late(&ninep.Rgetlock{ClientID: "another"})
+		case *ninep.Tlock:
+			return late(&ninep.Rlock{Status: ninep.LockBlocked})
+		case *ninep.Tstatfs:
+			return late(&ninep.Rstatfs{Statfs: ninep.Statfs{Blocks: 1}})
+		case *ninep.Tmkdir:
+			return late(&ninep.Rmkdir{QID: rootQID})
+		}
+		return pass
+	})
+	for name, call := range map[string]func(context.Context) (zero bool, err error){
+		"getattr": func(ctx context.Context) (bool, error) {
+			a, err := root.Getattr(ctx, ninep.AttrSize)
+			return a == ninep.Attr{}, err
+		},
+		"getlock": func(ctx context.Context) (bool, error) {
+			l, err := root.GetLock(ctx, ninep.Lock{})
+			return l == ninep.Lock{}, err
+		},
+		"lock": func(ctx context.Context) (bool, error) {
+			status, err := root.Lock(ctx, ninep.Lock{})
+			return status == 0, err
+		},
+		"statfs": func(ctx context.Context) (bool, error) {
+			s, err := root.Statfs(ctx)
+			return s == ninep.Statfs{}, err
+		},
+		"mkdir": func(ctx context.Context) (bool, error) {
+			qid, err := root.Mkdir(ctx, "d", 0o700, 0)
+			return qid == ninep.QID{}, err
+		},
+	} {
+		for range 200 {
+			ctx, stop := context.WithCancel(testContext(t))
+			cancel.Store(&stop)
+			if zero, err := call(ctx); err != nil && !zero {
+				t.Errorf("%s: an answer beside %v", name, err)
+			}
+		}
+	}
+}
+
 // TestFlushKeepsMemory: a cancelled read returns when its buffer is nobody else's any more, and not before.
 func TestFlushKeepsMemory(t *testing.T) {
 	g := newGate(t)
@@ -201,8 +253,8 @@ func TestCancelManyParts(t *testing.T) {
 	for i := range 50 {
 		done := make(chan struct{})
 		io := &ninep.IO{Buf: make([]byte, len(want)), Done: func(*ninep.IO) { close(done) }}
-		f.StartRead(io)
 		before := g.count(ninep.TypeTread)
+		f.StartRead(io)
 		eventually(t, "some reads", func() bool { return g.count(ninep.TypeTread) >= before+i })
 		io.Cancel()
 		io.Cancel()

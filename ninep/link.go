@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,15 +67,17 @@ func (c *call) Complete(*transport.Call) {
 
 // link is one connection of a session, from Rversion to its loss.
 type link struct {
-	conn  transport.Conn
-	msize uint32
+	conn    transport.Conn
+	msize   uint32
+	watched chan struct{} // closed when watch has ended
 
 	mu      sync.Mutex
 	tags    numbers
 	slots   []slot  // by tag
 	waiting []*call // for a tag
+	replies uint64  // how many came
 	dead    error   // why the connection died, as soon as a call told
-	failure error   // what was wrong with a reply, for the session's status
+	failure error   // why the client ended it, for the session's status
 }
 
 // slot is what a link knows of a tag in use. The tag is free again when the call is complete and no Tflush names it.
@@ -86,7 +89,19 @@ type slot struct {
 	flushing    bool   // a Tflush with this tag is under way
 }
 
-func newLink(conn transport.Conn, msize uint32) *link { return &link{conn: conn, msize: msize} }
+// newLink makes a link of a connection on which the two ends have agreed, and has it watched. Its owner must wait for
+// its end.
+func newLink(conn transport.Conn, msize uint32, probeAfter time.Duration) *link {
+	l := &link{conn: conn, msize: msize, watched: make(chan struct{})}
+	go l.watch(probeAfter)
+	return l
+}
+
+// wait waits until the connection is dead, with every call complete and no goroutine left.
+func (l *link) wait() {
+	<-l.conn.Lost()
+	<-l.watched
+}
 
 // submit gives the call a tag and sends it. It never blocks: without a free tag the call waits for one, and on a dead
 // link its receiver is told at once.
@@ -156,6 +171,9 @@ func (l *link) launch(c *call, tag uint16, serial uint32) {
 func (l *link) release(c *call) {
 	l.mu.Lock()
 	l.slots[c.Tag].call = nil
+	if c.Err == nil {
+		l.replies++
+	}
 	var failed []*call
 	if c.Err != nil && isConnError(c.Err) {
 		l.dead = c.Err
@@ -189,7 +207,7 @@ func (l *link) reuse(tag uint16) {
 	}
 }
 
-// fail ends the connection because of what the server sent.
+// fail ends the connection because of what the server did.
 func (l *link) fail(err error) {
 	l.mu.Lock()
 	if l.failure == nil {

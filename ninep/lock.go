@@ -28,7 +28,10 @@ func (f *Fid) Lock(ctx context.Context, l Lock) (LockStatus, error) {
 			}
 		},
 	})
-	return reply.Status, err
+	if err != nil {
+		return 0, err
+	}
+	return reply.Status, nil
 }
 
 func (f *Fid) tlock(l Lock, flags uint32) *Tlock {
@@ -59,9 +62,12 @@ func (f *Fid) GetLock(ctx context.Context, l Lock) (Lock, error) {
 		reply: &reply, fids: [2]*Fid{f},
 		settle: f.session.features.lock.learn,
 	})
+	if err != nil {
+		return Lock{}, err
+	}
 	return Lock{
 		Type: reply.Kind, Start: reply.Start, Length: reply.Length, ProcID: reply.ProcID, ClientID: reply.ClientID,
-	}, err
+	}, nil
 }
 
 // locked records a granted lock: it takes the place of what the owner had on those bytes (fcntl(2)).

@@ -41,7 +41,10 @@ func (f *Fid) make(ctx context.Context, op, name string, kind QIDType, m Message
 		}
 		return err
 	})
-	return reply.QID, f.fail(op, err, name)
+	if err != nil {
+		return QID{}, f.fail(op, err, name)
+	}
+	return reply.QID, nil
 }
 
 // made returns what is under the name if it is of this kind, else EEXIST.

@@ -1,6 +1,9 @@
 package ninep
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // numbers hands out the lowest free number, for fids and for tags: servers keep tables indexed by them, and some
 // bound the number itself (nfs-ganesha refuses a fid of 1024). The zero value has none in use. It is not safe for
@@ -8,6 +11,11 @@ import "math/bits"
 type numbers struct {
 	used []uint64 // one bit a number
 	low  int      // every word of used before this one is full
+}
+
+// any reports whether a number is in use.
+func (n *numbers) any() bool {
+	return slices.ContainsFunc(n.used, func(word uint64) bool { return word != 0 })
 }
 
 // take returns the lowest free number if it is less than limit.

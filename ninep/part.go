@@ -99,7 +99,7 @@ func (p *part) encode(l *link) {
 	h = binary.LittleEndian.AppendUint32(h, uint32(f.number))
 	h = binary.LittleEndian.AppendUint64(h, uint64(p.io.Offset)+uint64(p.pos))
 	h = binary.LittleEndian.AppendUint32(h, uint32(len(data)))
-	if p.Out != nil && len(p.Out) < l.conn.Traits().Threshold {
+	if p.Out != nil && len(p.Out) < f.volume.threshold(l) {
 		h, p.Out = append(h, p.Out...), nil
 	}
 	p.Head, p.Reply, p.Flow = h, p.reply[:], f.volume.flow

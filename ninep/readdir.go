@@ -19,13 +19,11 @@ func (f *Fid) Readdir(ctx context.Context, offset uint64, buf []byte) ([]byte, e
 	var n int
 	err := f.session.do(ctx, func(l *link, _ bool) error {
 		in := buf[:min(len(buf), f.MaxPayload())]
-		x, err := l.begin(ctx, request{
+		var err error
+		n, err = l.fill(ctx, request{
 			message: &Treaddir{Fid: f.number, Offset: offset, Count: uint32(len(in))},
 			in:      in, flow: f.volume.flow, fids: [2]*Fid{f},
 		})
-		if err == nil {
-			n, err = x.wait(ctx)
-		}
 		return err
 	})
 	return buf[:n], f.fail("readdir", err)

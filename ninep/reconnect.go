@@ -25,8 +25,8 @@ func (s *Session) maintain(ctx context.Context, l *link) {
 			_ = l.conn.Close() // Lost tells the end of it
 		case <-l.conn.Lost():
 		}
-		// From here on every reply that this connection brought is in the books.
-		<-l.conn.Lost()
+		// After it every reply that this connection brought is in the books.
+		l.wait()
 		s.lost(l)
 		if time.Since(connected) > livedWell {
 			pause = 0
@@ -69,7 +69,7 @@ func (s *Session) reconnectOnce(ctx context.Context) (*link, error) {
 	defer cancel()
 	if err := s.replay(replaying, l); err != nil {
 		_ = l.conn.Close() // the error at hand says more
-		<-l.conn.Lost()
+		l.wait()
 		return nil, err
 	}
 	return l, nil

@@ -239,5 +239,8 @@ func (f *Fid) reclaim(ctx context.Context, l *link, lock Lock) error {
 func (f *Fid) relockOnce(ctx context.Context, l *link, lock Lock, flags uint32) (LockStatus, error) {
 	var reply lockReply
 	err := l.roundTrip(ctx, request{message: f.tlock(lock, flags), reply: &reply, fids: [2]*Fid{f}})
-	return reply.Status, err
+	if err != nil {
+		return 0, err
+	}
+	return reply.Status, nil
 }

@@ -27,6 +27,11 @@ type Config struct {
 	// ReconnectTimeout is how long calls wait for a lost server, counted from its loss. 0: for ever; negative: not at
 	// all.
 	ReconnectTimeout time.Duration
+	// ProbeAfter is how long a server may answer nothing, while something is asked of it, before it is probed by a Tflush
+	// of no request. One that then answers nothing for three times as long is frozen: its connection is treated as lost.
+	// Servers that run one request at a time answer the probe behind what they are at, so the sum bounds how long one
+	// of their requests may take. 0: 15 s, which makes that a minute; negative: there is no probing.
+	ProbeAfter time.Duration
 }
 
 // Session is one conversation with a server, which outlives its connections: when one is lost it dials again, binds

@@ -124,11 +124,7 @@ func (w *walk) qid() QID {
 // send sends the message. arrived is told when the server has bound the new fid, which it does only if it walked all
 // of the names (walk(5)).
 func (w *walk) send(ctx context.Context, l *link, arrived func()) error {
-	return w.outcome(l.roundTrip(ctx, w.message(l, arrived)))
-}
-
-func (w *walk) message(l *link, arrived func()) request {
-	return request{message: &w.request, reply: &w.reply, fids: w.fids, settle: func(err error) {
+	return w.outcome(l.roundTrip(ctx, request{message: &w.request, reply: &w.reply, fids: w.fids, settle: func(err error) {
 		switch {
 		case w.outcome(err) == nil:
 			arrived()
@@ -139,7 +135,7 @@ func (w *walk) message(l *link, arrived func()) request {
 		default:
 			w.fids[1].refused(err)
 		}
-	}}
+	}}))
 }
 
 // outcome makes an error of a walk that ended on the way.
@@ -150,68 +146,17 @@ func (w *walk) outcome(err error) error {
 	return err
 }
 
-// WalkAttr is Walk by one name, and Getattr of the basic attributes of what it leads to. The two messages go out
-// together where the server is known to take them in order.
+// WalkAttr is Walk by one name, and Getattr of the basic attributes of what it leads to: one after the other, because
+// diod 1.0.24, which runs the messages of a connection concurrently, crashes of a Tgetattr on a fid whose Twalk is under way.
 func (f *Fid) WalkAttr(ctx context.Context, name string) (*Fid, Attr, error) {
-	if err := checkName(name); err != nil {
-		return nil, Attr{}, f.fail("walk", err, name)
-	}
-	if f.isOpen() {
-		return nil, Attr{}, f.fail("walk", unix.EINVAL, name)
-	}
-	n, err := f.session.newFid(f.volume)
+	n, err := f.Walk(ctx, name)
 	if err != nil {
-		return nil, Attr{}, f.fail("walk", err, name)
+		return nil, Attr{}, err
 	}
-	var a Attr
-	err = f.session.do(ctx, func(l *link, again bool) error {
-		var err error
-		if again && n.where() != nil {
-			a, err = n.getattrOn(ctx, l, AttrBasic) // the walk was answered, and n is bound again
-		} else {
-			a, err = f.walkAttrOn(ctx, l, n, name)
-		}
-		return err
-	})
+	a, err := n.Getattr(ctx, AttrBasic)
 	if err != nil {
 		n.Drop()
-		return nil, Attr{}, f.fail("walk", err, name)
+		return nil, Attr{}, err
 	}
 	return n, a, nil
-}
-
-// walkAttrOn sends Tgetattr on the heels of Twalk. A server that runs the messages of a connection concurrently may
-// meet a fid that is not bound yet: that harms nothing, and then the session asks one after the other from there on.
-func (f *Fid) walkAttrOn(ctx context.Context, l *link, n *Fid, name string) (Attr, error) {
-	ordered := &f.session.features.ordered
-	w := newWalk(f, n, []string{name})
-	walking, err := l.begin(ctx, w.message(l, func() { f.arrive(l, n, w.request.Names, w.qid()) }))
-	if err != nil {
-		return Attr{}, err
-	}
-	var attr *getattr
-	var reading *exchange
-	if ordered.load() != Unsupported {
-		attr = n.getattr(AttrBasic)
-		reading, err = l.begin(ctx, attr.message())
-	}
-	_, walkErr := walking.wait(ctx)
-	walkErr = w.outcome(walkErr)
-	if reading != nil {
-		_, err = reading.wait(ctx)
-	}
-	_, refused := refusal(err)
-	switch {
-	case walkErr != nil:
-		return Attr{}, walkErr
-	case reading == nil:
-		return n.getattrOn(ctx, l, AttrBasic)
-	case refused:
-		a, err := n.getattrOn(ctx, l, AttrBasic)
-		if err == nil {
-			ordered.learn(unix.ENOSYS)
-		}
-		return a, err
-	}
-	return attr.reply.Attr, err
 }

@@ -131,13 +131,9 @@ func (f *Fid) settleXattr(l *link) func(error) {
 func (f *Fid) readAll(ctx context.Context, l *link, buf []byte) error {
 	for off := 0; off < len(buf); {
 		in := buf[off:min(len(buf), off+f.MaxPayload())]
-		x, err := l.begin(ctx, request{
+		got, err := l.fill(ctx, request{
 			message: &Tread{Fid: f.number, Offset: uint64(off), Count: uint32(len(in))}, in: in, fids: [2]*Fid{f},
 		})
-		if err != nil {
-			return err
-		}
-		got, err := x.wait(ctx)
 		if err != nil {
 			return err
 		}
