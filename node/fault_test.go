@@ -232,7 +232,7 @@ func TestStageKilledBetweenItsSteps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newKubelet(t)
 			d.Mounter = k.mounter
-			k.Service = service(t, d)
+			k.Service = service(t, d, "")
 			if err := k.stage("v"); err == nil {
 				t.Fatal("the call succeeded")
 			}

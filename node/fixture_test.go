@@ -26,6 +26,7 @@ type kubelet struct {
 	exporter *nodetest.Exporter
 	mounter  *nodetest.Mounter
 	dir      string
+	config   string // file of shares; empty: none
 }
 
 // newKubelet starts an exporter, a mounter and a node service, and checks at
@@ -41,16 +42,16 @@ func newKubelet(t *testing.T) *kubelet {
 // restart replaces the node service by a new one, as a kill does.
 func (k *kubelet) restart() {
 	k.t.Helper()
-	k.Service = service(k.t, k.mounter)
+	k.Service = service(k.t, k.mounter, k.config)
 }
 
-func service(t *testing.T, m node.Mounter) *node.Service {
+func service(t *testing.T, m node.Mounter, config string) *node.Service {
 	t.Helper()
-	none, err := shares.Open("")
+	known, err := shares.Open(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := node.New(node.Options{NodeID: "n1", Mounter: m, Shares: none})
+	s, err := node.New(node.Options{NodeID: "n1", Mounter: m, Shares: known})
 	if err != nil {
 		t.Fatal(err)
 	}

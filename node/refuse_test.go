@@ -188,7 +188,7 @@ func (b blocked) Prepare(ctx context.Context, spec mounter.Spec) error {
 func TestASecondCallInFlightIsAborted(t *testing.T) {
 	k := newKubelet(t)
 	b := blocked{k.mounter, make(chan struct{}), make(chan struct{})}
-	k.Service = service(t, b)
+	k.Service = service(t, b, "")
 	first := make(chan error, 1)
 	request := k.stageRequest("v")
 	go func() {
