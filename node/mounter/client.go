@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Client asks a mounter. The zero value of its fields but Path is ready; it is
-// safe for concurrent use, and every call is one connection.
+// Client asks a mounter. It is safe for concurrent use; every call is a
+// connection of its own, and waits no longer than its context.
 type Client struct {
 	Path string // of the control socket
 }
@@ -33,10 +33,10 @@ func (c *Client) Serve(ctx context.Context, volumeID string, dev *os.File) error
 	return err
 }
 
-// Release waits until the volume's connection has ended, or ends it itself
-// where the server is lost. If the mount is still held by someone when ctx
-// ends, the error is ErrInUse and the volume is served until they let go.
-// A volume that the mounter does not hold is no error.
+// Release waits until the volume's connection has ended. If the mount is still
+// held by someone when ctx is about to end, the error is ErrInUse and the volume
+// is served until they let go. A volume that the mounter does not hold is no
+// error.
 func (c *Client) Release(ctx context.Context, volumeID string) error {
 	_, err := c.call(ctx, request{Call: callRelease, Volume: volumeID}, nil)
 	return err

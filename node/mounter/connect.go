@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/csi-9p/csi-9p/driver/params"
-	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/transport"
@@ -58,10 +57,7 @@ func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 		return o, fmt.Errorf("%w: cache %q comes with a later release", ErrSpec, p.Cache)
 	}
 	if p.Access == params.AccessUser {
-		o.Attach = func(ctx context.Context, uid uint32) (*ninep.Fid, error) {
-			dir, _, err := v.session.directory(ctx, v.aname, v.spec, uid)
-			return dir, err
-		}
+		o.Attach = v.directoryAs
 	}
 	if p.Capacity == params.CapacityReport {
 		o.Usage = v.usage

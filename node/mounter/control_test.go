@@ -174,13 +174,19 @@ func TestListenReplacesADeadSocketOnly(t *testing.T) {
 	}
 }
 
-func TestOnlyRootAndItsOwnUserAreHeard(t *testing.T) {
-	m := nodetest.NewMounter(t)
-	for dir := filepath.Dir(m.Path); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+// letIn makes the way to a directory of the test's passable for every user.
+func letIn(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestOnlyRootAndItsOwnUserAreHeard(t *testing.T) {
+	m := nodetest.NewMounter(t)
+	letIn(t, filepath.Dir(m.Path))
 	asNobody := func() (err error) {
 		done := make(chan struct{})
 		go func() {

@@ -12,27 +12,54 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// directory attaches to the volume's tree as that user, binds a fid to the
-// volume's directory, and returns the volume's size in bytes as well.
-func (s *session) directory(ctx context.Context, aname string, spec Spec, uid uint32) (*ninep.Fid, int64, error) {
-	p := spec.Context.Parameters
-	tree, err := s.Attach(ctx, ninep.AttachOptions{UID: uid, Aname: aname, MaxPayload: int(p.Msize), MaxInFlight: p.MaxInFlight})
+// open binds the volume's root as its attachUid, and learns its size.
+func (v *Volume) open(ctx context.Context) error {
+	tree, err := v.attach(ctx, v.spec.Context.Parameters.AttachUID)
 	if err != nil {
-		return nil, 0, fmt.Errorf("attach %s as user %d: %w", aname, uid, err)
+		return err
 	}
-	capacity := capacityOf(ctx, tree, spec)
-	if len(spec.Context.Directory) == 0 {
-		return tree, capacity, nil
+	v.capacity.Store(capacityOf(ctx, tree, v.spec))
+	v.root, err = v.directory(ctx, tree)
+	return err
+}
+
+// directoryAs binds a fid to the volume's directory as that user.
+func (v *Volume) directoryAs(ctx context.Context, uid uint32) (*ninep.Fid, error) {
+	tree, err := v.attach(ctx, uid)
+	if err != nil {
+		return nil, err
+	}
+	return v.directory(ctx, tree)
+}
+
+// attach binds a fid to the tree that the volume is in.
+func (v *Volume) attach(ctx context.Context, uid uint32) (*ninep.Fid, error) {
+	p := v.spec.Context.Parameters
+	tree, err := v.session.Attach(ctx, ninep.AttachOptions{
+		UID: uid, Aname: v.aname, MaxPayload: int(p.Msize), MaxInFlight: p.MaxInFlight,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("attach %s as user %d: %w", v.aname, uid, err)
+	}
+	return tree, nil
+}
+
+// directory walks from tree, which it returns or drops, to the volume's
+// directory.
+func (v *Volume) directory(ctx context.Context, tree *ninep.Fid) (*ninep.Fid, error) {
+	names := v.spec.Context.Directory
+	if len(names) == 0 {
+		return tree, nil
 	}
 	defer tree.Drop()
-	dir, err := tree.Walk(ctx, spec.Context.Directory...)
+	dir, err := tree.Walk(ctx, names...)
 	if err == nil {
-		err = checkDirectory(dir, spec)
+		err = checkDirectory(dir, v.spec)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("directory %s of %s: %w", subdir.Join(spec.Context.Directory), aname, err)
+		return nil, fmt.Errorf("directory %s of %s: %w", subdir.Join(names), v.aname, err)
 	}
-	return dir, capacity, nil
+	return dir, nil
 }
 
 // checkDirectory drops a fid that is not the volume's directory.

@@ -40,6 +40,8 @@ func Listen(ctx context.Context, endpoint string) (*net.UnixListener, error) {
 func Serve(ctx context.Context, listener *net.UnixListener, volumes *Volumes) error {
 	var calls sync.WaitGroup
 	defer calls.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
 	defer listener.Close()

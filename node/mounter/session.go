@@ -7,10 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"k8s.io/klog/v2"
 )
 
 // The payload memory of a session: a slot holds the largest FUSE request, and
@@ -29,14 +31,14 @@ type sessionKey struct {
 
 // session is a connection to a server, shared by volumes.
 type session struct {
-	*ninep.Session
 	key   sessionKey
-	arena *transport.Arena
-	locks *ninefs.LockTable
-
 	refs  int           // guarded by sessions.mu
-	ready chan struct{} // closed when the session is open, or err is set
-	err   error
+	ready chan struct{} // closed when what follows is set
+	err   error         // why there is no session
+	*ninep.Session
+	zeroCopy bool // the transport's
+	arena    *transport.Arena
+	locks    *ninefs.LockTable
 }
 
 // sessions are those that are open. The zero value is ready.
@@ -136,14 +138,21 @@ func (s *session) connect(ctx context.Context, url dial.URL) error {
 	if err != nil {
 		return err
 	}
-	opened, err := ninep.Open(ctx, ninep.Config{
-		Dial:             func(ctx context.Context) (transport.Conn, error) { return dial.Dial(ctx, url, dial.Options{}) },
-		ReconnectTimeout: s.key.reconnectTimeout,
-	})
+	d := dialer{url: url, logger: klog.FromContext(ctx).WithValues("server", s.key.server)}
+	opened, err := ninep.Open(ctx, ninep.Config{Dial: d.dial, ReconnectTimeout: s.key.reconnectTimeout})
 	if err != nil {
 		return errors.Join(err, arena.Close())
 	}
-	s.Session, s.arena, s.locks = opened, arena, ninefs.NewLockTable()
+	s.Session, s.zeroCopy, s.arena, s.locks = opened, d.zeroCopy, arena, ninefs.NewLockTable()
+	return nil
+}
+
+// suits checks what a volume demands of the transport.
+func (s *session) suits(p params.Parameters) error {
+	if p.ZeroCopy == params.ZeroCopyRequire && !s.zeroCopy {
+		return fmt.Errorf("%w: zeroCopy=%s: its transport copies what it carries; use zeroCopy=%s",
+			ErrSpec, params.ZeroCopyRequire, params.ZeroCopyAuto)
+	}
 	return nil
 }
 

@@ -62,7 +62,7 @@ type State string
 const (
 	Prepared State = "prepared" // can be served, is not yet
 	Serving  State = "serving"  // its FUSE connection works
-	Draining State = "draining" // released or replaced while something still holds its mount
+	Draining State = "draining" // released or replaced while something still holds its mount, or ending
 )
 
 // Status is what List tells of a volume.

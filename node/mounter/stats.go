@@ -38,12 +38,12 @@ func ofShare(share ninep.Statfs) Usage {
 		Bytes: Counts{
 			Total:     block * int64(share.Blocks),
 			Available: block * int64(share.BlocksAvail),
-			Used:      block * int64(share.Blocks-share.BlocksFree),
+			Used:      block * int64(share.Blocks-min(share.BlocksFree, share.Blocks)),
 		},
 		Inodes: Counts{
 			Total:     int64(share.Files),
 			Available: int64(share.FilesFree),
-			Used:      int64(share.Files - share.FilesFree),
+			Used:      int64(share.Files - min(share.FilesFree, share.Files)),
 		},
 	}
 }

@@ -60,17 +60,18 @@ func prepare(ctx context.Context, sessions *sessions, spec Spec) (*Volume, error
 	if err != nil {
 		return nil, err
 	}
-	root, capacity, err := s.directory(ctx, url.Aname, spec, spec.Context.Parameters.AttachUID)
+	v := &Volume{
+		spec: spec, aname: url.Aname, sessions: sessions, session: s,
+		ended: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err = s.suits(spec.Context.Parameters); err == nil {
+		err = v.open(ctx)
+	}
 	if err != nil {
 		err = s.explain(err)
 		sessions.put(s)
 		return nil, err
 	}
-	v := &Volume{
-		spec: spec, aname: url.Aname, sessions: sessions, session: s, root: root,
-		ended: make(chan struct{}), done: make(chan struct{}),
-	}
-	v.capacity.Store(capacity)
 	return v, nil
 }
 
@@ -81,12 +82,18 @@ func (v *Volume) Spec() Spec {
 	return spec
 }
 
-// State is Prepared or Serving.
+// State tells how far the volume has come. One whose connection has ended is
+// Draining until Done.
 func (v *Volume) State() State {
 	if v.served.Load() == nil {
 		return Prepared
 	}
-	return Serving
+	select {
+	case <-v.ended:
+		return Draining
+	default:
+		return Serving
+	}
 }
 
 // Status tells how the volume fares. It asks nobody.

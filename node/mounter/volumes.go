@@ -46,7 +46,7 @@ func (vs *Volumes) Prepare(ctx context.Context, spec Spec) error {
 		vs.current, vs.draining = make(map[string]*Volume), make(map[*Volume]struct{})
 	}
 	vs.current[spec.VolumeID] = v
-	if old != nil && old.State() == Serving {
+	if old != nil && old.State() != Prepared {
 		vs.draining[old] = struct{}{}
 		old = nil
 	}
@@ -159,7 +159,7 @@ func (vs *Volumes) Close(ctx context.Context) error {
 	var closing sync.WaitGroup
 	for i, v := range all {
 		closing.Go(func() {
-			if v.State() == Serving || vs.forget(v) { // else it is being dropped already
+			if v.State() != Prepared || vs.forget(v) { // else it is being dropped already
 				errs[i] = v.Close(ctx)
 			}
 		})
