@@ -31,7 +31,7 @@ var keys = []key{
 	word("dialect", func(p *Parameters) *string { return &p.Dialect }, known("9P2000.L").later("9P2000.u", "9P2000")),
 	{"msize", setMsize, getMsize},
 	word("zeroCopy", func(p *Parameters) *ZeroCopy { return &p.ZeroCopy }, known(ZeroCopyAuto, ZeroCopyRequire).later(ZeroCopyOff)),
-	{"zeroCopyThreshold", setThreshold, func(p *Parameters) string { return strconv.FormatInt(p.ZeroCopyThreshold, 10) }},
+	quantity("zeroCopyThreshold", func(p *Parameters) *int64 { return &p.ZeroCopyThreshold }, 0, mostMsize),
 	quantity("maxInFlight", func(p *Parameters) *int64 { return &p.MaxInFlight }, 64<<10, 1<<40),
 	quantity("readAhead", func(p *Parameters) *int64 { return &p.ReadAhead }, 0, 1<<30),
 	word("cache", func(p *Parameters) *Cache { return &p.Cache }, known(CacheAuto, CacheNone, CacheCloseToOpen).later(CacheLoose)),
@@ -104,19 +104,6 @@ func quantity(name string, field func(*Parameters) *int64, least, most int64) ke
 		return nil
 	}
 	return key{name, set, func(p *Parameters) string { return strconv.FormatInt(*field(p), 10) }}
-}
-
-// setThreshold knows one value: transports have theirs built in.
-func setThreshold(p *Parameters, value string) error {
-	n, err := bytes(value, 0, mostMsize)
-	if err == nil && n != defaultThreshold {
-		err = fmt.Errorf("comes with a later release; this one knows %d", defaultThreshold)
-	}
-	if err != nil {
-		return err
-	}
-	p.ZeroCopyThreshold = n
-	return nil
 }
 
 // bytes reads a whole number of bytes between least and most.

@@ -37,6 +37,7 @@ func (v *Volume) attach(ctx context.Context, uid uint32) (*ninep.Fid, error) {
 	p := v.spec.Context.Parameters
 	tree, err := v.session.Attach(ctx, ninep.AttachOptions{
 		UID: uid, Aname: v.aname, MaxPayload: int(p.Msize), MaxInFlight: p.MaxInFlight,
+		Threshold: max(1, int(p.ZeroCopyThreshold)), // 0 would be the transport's own
 	})
 	if err != nil {
 		return nil, fmt.Errorf("attach %s as user %d: %w", v.aname, uid, err)
