@@ -9,12 +9,14 @@ import (
 
 // A peer that is gone without a word is noticed after userTimeout: by
 // keepalive when nothing is being sent, by TCP_USER_TIMEOUT (tcp(7)) when sent
-// data is not acknowledged.
+// data is not acknowledged. The latter ends a connection whose server is alive
+// and has read nothing for as long, too (net/ipv4/tcp_timer.c,
+// tcp_probe_timer), so it leaves a slow one its time.
 const (
 	keepIdle     = 15 * time.Second
 	keepInterval = 5 * time.Second
 	keepCount    = 3
-	userTimeout  = 30 * time.Second
+	userTimeout  = 60 * time.Second
 )
 
 // Tune sets the options that either end of a TCP connection wants: no delay, and
