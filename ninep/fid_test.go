@@ -164,6 +164,28 @@ func TestWalkLeavesNothing(t *testing.T) {
 	_ = s
 }
 
+// TestWalkLongNames: names of which MaxWalk are more than the smallest msize holds.
+func TestWalkLongNames(t *testing.T) {
+	g := newGate(t)
+	s, root := g.open(ninep.Config{Msize: ninep.MinMsize})
+	ctx := testContext(t)
+	var names []string
+	dir := root
+	for i := range ninep.MaxWalk + 4 {
+		name := strings.Repeat(string(rune('a'+i)), ninep.MaxName)
+		must(dir.Mkdir(ctx, name, 0o700, 0))(t)
+		dir = must(dir.Walk(ctx, name))(t)
+		names = append(names, name)
+	}
+	f := must(root.Walk(ctx, names...))(t)
+	if f.QID() != dir.QID() {
+		t.Errorf("walked to %v, want %v", f.QID(), dir.QID())
+	}
+	g.cut()
+	eventually(t, "a reconnect", func() bool { return s.Status().Reconnects == 1 })
+	must(f.Getattr(ctx, ninep.AttrBasic))(t)
+}
+
 // TestNames: what is no name never reaches the server.
 func TestNames(t *testing.T) {
 	g := newGate(t)

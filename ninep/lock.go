@@ -16,8 +16,12 @@ type Lock struct {
 
 // Lock takes a lock, or gives one back (Type Unlock), on the open file. It does not wait for another owner:
 // LockBlocked means to ask again later. Locks belong to the fid that took them and are to be given back through it.
-// After a reconnect they are taken again; a fid whose locks another has taken meanwhile fails every call with EIO.
+// After a reconnect they are taken again, but those given back, even in vain; a fid whose locks another has taken meanwhile
+// fails every call with EIO. A lock whose call was cancelled may have been granted: give it back.
 func (f *Fid) Lock(ctx context.Context, l Lock) (LockStatus, error) {
+	if l.Type == Unlock {
+		f.locked(l)
+	}
 	var reply lockReply
 	err := f.call(ctx, "lock", request{
 		message: f.tlock(l, LockBlock), reply: &reply, fids: [2]*Fid{f},
@@ -70,7 +74,7 @@ func (f *Fid) GetLock(ctx context.Context, l Lock) (Lock, error) {
 	}, nil
 }
 
-// locked records a granted lock: it takes the place of what the owner had on those bytes (fcntl(2)).
+// locked records a lock that was granted, or given up: it takes the place of what the owner had on those bytes (fcntl(2)).
 func (f *Fid) locked(l Lock) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

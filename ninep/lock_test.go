@@ -2,6 +2,8 @@ package ninep_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -115,4 +117,34 @@ func TestReconnectRelocksPlainly(t *testing.T) {
 	g.cut()
 	must(mine.Write(testContext(t), []byte("x"), 0))(t)
 	lockIs(t, theirs, ninep.Lock{Type: ninep.WriteLock, ProcID: 1}, ninep.LockBlocked)
+}
+
+// TestUnlockWhileLost: a lock given back while the server was away is not taken again when it returns.
+func TestUnlockWhileLost(t *testing.T) {
+	g := newGate(t)
+	ok(t, os.WriteFile(filepath.Join(g.root, "f"), nil, 0o600))
+	ctx := testContext(t)
+	s, root := g.open(ninep.Config{ReconnectTimeout: -1})
+	f := must(root.Walk(ctx, "f"))(t)
+	ok(t, f.Open(ctx, unix.O_RDWR))
+	must(f.Lock(ctx, ninep.Lock{Type: ninep.WriteLock, Length: 10}))(t)
+	g.kill()
+	if _, err := f.Lock(ctx, ninep.Lock{Type: ninep.Unlock, Start: 2, Length: 3}); !errors.Is(err, ninep.ErrLost) {
+		t.Errorf("unlock at a lost server: %v", err)
+	}
+	g.revive()
+	eventually(t, "a reconnect", func() bool { return s.Status().Reconnects == 1 })
+
+	_, other := g.open(ninep.Config{})
+	o := must(other.Walk(ctx, "f"))(t)
+	ok(t, o.Open(ctx, unix.O_RDWR))
+	for _, c := range []struct {
+		start uint64
+		want  ninep.LockStatus
+	}{{1, ninep.LockBlocked}, {2, ninep.LockSuccess}, {4, ninep.LockSuccess}, {5, ninep.LockBlocked}} {
+		status, err := o.Lock(ctx, ninep.Lock{Type: ninep.WriteLock, Start: c.start, Length: 1})
+		if err != nil || status != c.want {
+			t.Errorf("byte %d, locked by another: %v, %v, want %v", c.start, status, err, c.want)
+		}
+	}
 }

@@ -119,7 +119,7 @@ func (f *Fid) findAt(ctx context.Context, l *link, anchor *Fid, names []string) 
 	from, rest := anchor, names
 	qid := anchor.QID()
 	for first := true; first || len(rest) > 0; first = false {
-		step := rest[:min(len(rest), MaxWalk)]
+		step := rest[:l.stride(rest)]
 		w := newWalk(from, f, step)
 		// The bond is recorded at once: whatever comes next, the number is the server's to give back.
 		if err := w.send(ctx, l, func() { f.maybeBind(l) }); err != nil {

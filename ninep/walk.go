@@ -57,17 +57,30 @@ func (f *Fid) isOpen() bool {
 	return f.open
 }
 
-// walkOn binds n to where the names lead from f, MaxWalk names a message. On an error n may be left bound to a
+// stride is how many of the names one Twalk on this link takes.
+func (l *link) stride(names []string) int {
+	names = names[:min(len(names), MaxWalk)]
+	size := HeaderSize + 4 + 4 + 2
+	for i, name := range names {
+		if size += 2 + len(name); size > int(l.msize) {
+			return i // 15 at least: MinMsize holds as many of MaxName bytes
+		}
+	}
+	return len(names)
+}
+
+// walkOn binds n to where the names lead from f, as many a message as it takes. On an error n may be left bound to a
 // directory on the way, for the caller to drop.
 func (f *Fid) walkOn(ctx context.Context, l *link, n *Fid, names []string) error {
 	from, rest := f, names
-	for len(rest) > MaxWalk {
-		w := newWalk(from, n, rest[:MaxWalk])
+	for l.stride(rest) < len(rest) {
+		step := rest[:l.stride(rest)]
+		w := newWalk(from, n, step)
 		// Without a place n is not bound again on the next link: the walk starts over there.
 		if err := w.send(ctx, l, func() { n.maybeBind(l) }); err != nil {
 			return err
 		}
-		from, rest = n, rest[MaxWalk:]
+		from, rest = n, rest[len(step):]
 	}
 	w := newWalk(from, n, rest)
 	return w.send(ctx, l, func() { f.arrive(l, n, names, w.qid()) })
