@@ -72,7 +72,7 @@ func runBackground(ctx context.Context, logFile string) error {
 	if logFile != "" {
 		var err error
 		if log, err = os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640); err != nil {
-			return err
+			return fmt.Errorf("--log-file: %w", err)
 		}
 		defer log.Close()
 	}

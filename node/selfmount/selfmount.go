@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// connectTimeout bounds the way to the server.
+	// connectTimeout bounds the way to the server, and to a usable mount.
 	connectTimeout = 20 * time.Second
 	// endTimeout bounds the end of a mount that was asked to end by a signal.
 	endTimeout = 5 * time.Second
@@ -124,11 +124,7 @@ func (m *Mount) checkFree() error {
 // Run mounts, calls ready when the mount is usable, and serves it until it is
 // unmounted or ctx ends, which unmounts it.
 func (m *Mount) Run(ctx context.Context, ready func()) error {
-	v, err := m.open(ctx)
-	if err != nil {
-		return err
-	}
-	connection, err := m.mount(ctx, v)
+	v, connection, err := m.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,11 +137,21 @@ func (m *Mount) Run(ctx context.Context, ready func()) error {
 	return v.Wait()
 }
 
+// start makes the mount and returns its connection's number.
+func (m *Mount) start(ctx context.Context) (*mounter.Volume, uint32, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v: %w", connectTimeout, context.DeadlineExceeded))
+	defer cancel()
+	v, err := m.open(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	connection, err := m.mount(ctx, v)
+	return v, connection, err
+}
+
 // open goes to the server and the directory.
 func (m *Mount) open(ctx context.Context) (*mounter.Volume, error) {
-	timed, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v: %w", connectTimeout, context.DeadlineExceeded))
-	defer cancel()
-	v, err := mounter.Open(timed, m.spec)
+	v, err := mounter.Open(ctx, m.spec)
 	switch {
 	case err == nil:
 		return v, nil
@@ -154,7 +160,7 @@ func (m *Mount) open(ctx context.Context) (*mounter.Volume, error) {
 	case errors.Is(err, unix.ENOENT):
 		return nil, fmt.Errorf("%w: the server has no such tree; correct the aname or subDir", err)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return nil, fmt.Errorf("%w: the server lets this user not in; try attachUid=UID, or access=user", err)
+		return nil, fmt.Errorf("%w: the server does not let this user in; attach as another with attachUid=UID", err)
 	}
 	return nil, err
 }
