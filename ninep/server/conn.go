@@ -143,7 +143,9 @@ func (c *conn) retire() {
 func (c *conn) logEnd(err error) {
 	switch {
 	case errors.Is(err, ninep.ErrMalformed):
-		c.log.Info("Ended a 9P connection for what it sent", "reason", err.Error())
+		if addr, _ := tcpPeer(c.net); c.server.complaints.first(addr) {
+			c.log.Info("Ended a 9P connection for what it sent", "reason", err.Error())
+		}
 	case errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
 	default:
 		c.log.V(1).Info("9P connection lost", "reason", err.Error())

@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	refusalInterval = time.Minute // between two log lines about the same peer
-	refusalPeers    = 1024        // peers remembered
+	complaintInterval = time.Minute // between two log lines about the same peer
+	complaintPeers    = 1024        // peers remembered
 )
 
 // admit decides whether a peer may talk to the server, and counts the connection if so.
 func (s *Server) admit(ctx context.Context, nc net.Conn) bool {
 	log := klog.FromContext(ctx)
 	if addr, ok := tcpPeer(nc); ok && !s.allowed(addr) {
-		if s.refused.first(addr) {
+		if s.complaints.first(addr) {
 			log.Info("Refused a 9P peer that is not among the allowed addresses", "peer", addr.String())
 		}
 		return false
 	}
 	if !s.conns.take(1) {
-		if s.refused.first(netip.Addr{}) {
+		if s.complaints.first(netip.Addr{}) {
 			log.Info("Refused a 9P connection: there are as many as allowed", "limit", s.options.MaxConns)
 		}
 		return false
@@ -63,29 +63,31 @@ func (s *Server) peerName(nc net.Conn) string {
 	return fmt.Sprintf("#%d", s.serial.Add(1))
 }
 
-// refusals remembers which peers were logged as refused lately, so that nobody can fill the log.
-type refusals struct {
+// complaints remembers about which peers the log has a line lately, so that nobody can fill it. The zero address stands
+// for those that have none.
+type complaints struct {
 	mu   sync.Mutex
 	last map[netip.Addr]time.Time
 }
 
-func (r *refusals) first(addr netip.Addr) bool {
+// first reports whether there is no such line, and takes note of one.
+func (r *complaints) first(addr netip.Addr) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if t, ok := r.last[addr]; ok && now.Sub(t) < refusalInterval {
+	if t, ok := r.last[addr]; ok && now.Sub(t) < complaintInterval {
 		return false
 	}
 	if r.last == nil {
 		r.last = make(map[netip.Addr]time.Time)
 	}
-	if len(r.last) >= refusalPeers {
+	if len(r.last) >= complaintPeers {
 		for a, t := range r.last {
-			if now.Sub(t) >= refusalInterval {
+			if now.Sub(t) >= complaintInterval {
 				delete(r.last, a)
 			}
 		}
-		if len(r.last) >= refusalPeers {
+		if len(r.last) >= complaintPeers {
 			return false
 		}
 	}

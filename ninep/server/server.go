@@ -50,18 +50,18 @@ var ErrOptions = errors.New("server options")
 
 // Server exports one directory. Its methods are safe for concurrent use.
 type Server struct {
-	options  Options
-	root     int    // O_PATH descriptor of the export's root
-	rootDev  uint64 // its device
-	proc     int    // O_PATH descriptor of /proc/self/fd, to reopen descriptors through
-	creds    *credentials
-	locks    lockTable
-	buffers  buffers
-	requests sync.Pool     // of *request
-	fds      quota         // descriptors of all fids and attachments
-	conns    quota         // connections
-	serial   atomic.Uint64 // of connections, to tell apart those without an address
-	refused  refusals
+	options    Options
+	root       int    // O_PATH descriptor of the export's root
+	rootDev    uint64 // its device
+	proc       int    // O_PATH descriptor of /proc/self/fd, to reopen descriptors through
+	creds      *credentials
+	locks      lockTable
+	buffers    buffers
+	requests   sync.Pool     // of *request
+	fds        quota         // descriptors of all fids and attachments
+	conns      quota         // connections
+	serial     atomic.Uint64 // of connections, to tell apart those without an address
+	complaints complaints
 
 	mu      sync.Mutex
 	closed  bool
