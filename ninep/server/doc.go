@@ -44,7 +44,7 @@
 // Byte-range locks are held in a table of this process, over all its connections, with the semantics of fcntl(2): an
 // owner is client_id and proc_id together with the peer's address, so that a client that reconnects meets its own
 // locks. A lock lives until it is given back, or the fid it was taken through is clunked, or its connection ends; a
-// TCP peer that is gone without a word, or takes no replies, is given up after 30 seconds. What clients hold is also
+// TCP peer that is gone without a word, or takes no replies, is given up after a minute. What clients hold is also
 // held against the host's own processes, where the host's file system can. A conflict is always answered with status
 // BLOCKED, at once.
 //

@@ -46,7 +46,7 @@ func TestSilentPeersAreNoticed(t *testing.T) {
 	c.version(8192)
 	for option, want := range map[[2]int]int{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE}:      1,
-		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT}: 30_000,
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT}: 60_000,
 	} {
 		accepted := <-l.accepted
 		if got := socketOption(t, accepted, option); got != want {

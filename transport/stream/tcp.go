@@ -20,7 +20,7 @@ const (
 )
 
 // Tune sets the options that either end of a TCP connection wants: no delay, and
-// notice within 30 seconds of a peer that is gone or takes nothing any more. On
+// notice within a minute of a peer that is gone or takes nothing any more. On
 // another connection it does nothing. An option that cannot be set costs latency
 // or notice, never correctness, so errors are left.
 func Tune(c net.Conn) {
