@@ -176,3 +176,31 @@ func pattern(n int) []byte {
 	}
 	return b
 }
+
+// replied is a Completer that a test waits on.
+type replied chan struct{}
+
+func (r replied) Complete(*transport.Call) { r <- struct{}{} }
+
+// TestDiodAnswersProbe: diod answers the Tflush of no request.
+func TestDiodAnswersProbe(t *testing.T) {
+	conn := must(dialTCP(t, lab.Diod(t, t.TempDir()))(testContext(t)))(t)
+	for _, c := range []struct {
+		tag    uint16
+		m      ninep.Message
+		answer ninep.MsgType
+	}{
+		{ninep.NoTag, &ninep.Tversion{Msize: 64 << 10, Version: ninep.Version}, ninep.TypeRversion},
+		{0, &ninep.Tflush{OldTag: ninep.NoTag}, ninep.TypeRflush},
+	} {
+		done := make(replied, 1)
+		call := transport.Call{Tag: c.tag, Head: frame(t, c.tag, c.m), Reply: make([]byte, 64), Done: done}
+		conn.Submit(&call)
+		<-done
+		if _, m, err := ninep.Decode(call.Reply); call.Err != nil || err != nil || m.Type() != c.answer {
+			t.Errorf("%v: %x, %v, %v", c.m.Type(), call.Reply, call.Err, err)
+		}
+	}
+	ok(t, conn.Close())
+	<-conn.Lost()
+}
