@@ -122,10 +122,9 @@ func TestFlushRests(t *testing.T) {
 		_, err := root.Getattr(testContext(t), ninep.AttrBasic)
 		ok(t, err)
 	}
-	close(seen)
 	var tags []uint16
-	for v := range seen {
-		tags = append(tags, v)
+	for len(seen) > 0 {
+		tags = append(tags, <-seen)
 	}
 	if !slices.Contains(tags, tag) {
 		t.Errorf("tag %d did not come back after Rflush: %v", tag, tags)
