@@ -35,7 +35,7 @@ func (r *Request) ReplyCreate(e *EntryOut, o *OpenOut) {
 	r.reply(0, entrySize+openSize, nil)
 }
 
-// ReplyWrite answers WRITE and COPY_FILE_RANGE with the number of bytes written.
+// ReplyWrite answers WRITE with the number of bytes written.
 func (r *Request) ReplyWrite(n uint32) {
 	*result[WriteOut](r) = WriteOut{Size: n}
 	r.reply(0, writeOutSize, nil)
@@ -61,18 +61,6 @@ func (r *Request) ReplyXattrSize(n uint32) {
 func (r *Request) ReplyLock(l *FileLock) {
 	*result[FileLock](r) = *l
 	r.reply(0, fileLockSize, nil)
-}
-
-// ReplyLseek answers LSEEK with an offset in bytes.
-func (r *Request) ReplyLseek(off uint64) {
-	*result[LseekOut](r) = LseekOut{Offset: off}
-	r.reply(0, lseekOutSize, nil)
-}
-
-// ReplyStatx answers STATX.
-func (r *Request) ReplyStatx(s *StatxOut) {
-	*result[StatxOut](r) = *s
-	r.reply(0, statxSize, nil)
 }
 
 // replyInit answers INIT.

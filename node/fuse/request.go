@@ -13,7 +13,7 @@ const (
 	// inlineSize holds every request but the largest: RENAME2 with two names of 255 bytes takes 568.
 	inlineSize = 640
 	// outSize holds the largest reply but for its payload.
-	outSize = 304
+	outSize = 160
 	// uniqueResent marks a request that an earlier reader of the connection got already (FUSE_UNIQUE_RESEND of fuse.h).
 	uniqueResent = 1 << 63
 )
@@ -103,8 +103,7 @@ func (r *Request) TakeBuffer() Buffer {
 // Argument is a fixed argument of a request.
 type Argument interface {
 	GetattrIn | SetattrIn | MknodIn | MkdirIn | RenameIn | Rename2In | LinkIn | OpenIn | CreateIn | ReleaseIn | FlushIn |
-		ReadIn | WriteIn | FsyncIn | SetxattrIn | GetxattrIn | LkIn | AccessIn | FallocateIn | LseekIn | CopyFileRangeIn |
-		StatxIn | ForgetIn | BatchForgetIn | InitIn | InterruptIn
+		ReadIn | WriteIn | FsyncIn | SetxattrIn | GetxattrIn | LkIn | ForgetIn | BatchForgetIn | InitIn | InterruptIn
 }
 
 // In returns the argument of r. T is the type that its opcode has in the documentation of wire.go; another panics or reads

@@ -9,7 +9,7 @@ import (
 // errMalformed says that a request does not have its opcode's shape.
 var errMalformed = errors.New("malformed request")
 
-// shape is what a request of one opcode consists of, after its header.
+// shape is what a request of one opcode consists of, after its header. Where no type for the argument is declared, it is only a name.
 type shape struct {
 	name  string
 	args  uintptr // size of the fixed argument
@@ -49,7 +49,7 @@ var shapes = [...]shape{
 	OpGetlk:           {name: "GETLK", args: unsafe.Sizeof(LkIn{})},
 	OpSetlk:           {name: "SETLK", args: unsafe.Sizeof(LkIn{})},
 	OpSetlkw:          {name: "SETLKW", args: unsafe.Sizeof(LkIn{})},
-	OpAccess:          {name: "ACCESS", args: unsafe.Sizeof(AccessIn{})},
+	OpAccess:          {name: "ACCESS"},
 	OpCreate:          {name: "CREATE", args: unsafe.Sizeof(CreateIn{}), names: 1},
 	OpInterrupt:       {name: "INTERRUPT", args: unsafe.Sizeof(InterruptIn{})},
 	OpBmap:            {name: "BMAP"},
@@ -58,17 +58,17 @@ var shapes = [...]shape{
 	OpPoll:            {name: "POLL"},
 	OpNotifyReply:     {name: "NOTIFY_REPLY"},
 	OpBatchForget:     {name: "BATCH_FORGET", args: unsafe.Sizeof(BatchForgetIn{})},
-	OpFallocate:       {name: "FALLOCATE", args: unsafe.Sizeof(FallocateIn{})},
+	OpFallocate:       {name: "FALLOCATE"},
 	OpReaddirplus:     {name: "READDIRPLUS", args: unsafe.Sizeof(ReadIn{})},
 	OpRename2:         {name: "RENAME2", args: unsafe.Sizeof(Rename2In{}), names: 2},
-	OpLseek:           {name: "LSEEK", args: unsafe.Sizeof(LseekIn{})},
-	OpCopyFileRange:   {name: "COPY_FILE_RANGE", args: unsafe.Sizeof(CopyFileRangeIn{})},
+	OpLseek:           {name: "LSEEK"},
+	OpCopyFileRange:   {name: "COPY_FILE_RANGE"},
 	OpSetupMapping:    {name: "SETUPMAPPING"},
 	OpRemoveMapping:   {name: "REMOVEMAPPING"},
 	OpSyncfs:          {name: "SYNCFS"},
 	OpTmpfile:         {name: "TMPFILE", args: unsafe.Sizeof(CreateIn{}), names: 1},
-	OpStatx:           {name: "STATX", args: unsafe.Sizeof(StatxIn{})},
-	OpCopyFileRange64: {name: "COPY_FILE_RANGE_64", args: unsafe.Sizeof(CopyFileRangeIn{})},
+	OpStatx:           {name: "STATX"},
+	OpCopyFileRange64: {name: "COPY_FILE_RANGE_64"},
 }
 
 // cutName splits a NUL-terminated string from b.

@@ -21,8 +21,6 @@ const (
 	statfsSize      = int(unsafe.Sizeof(StatfsOut{}))
 	getxattrOutSize = int(unsafe.Sizeof(GetxattrOut{}))
 	fileLockSize    = int(unsafe.Sizeof(FileLock{}))
-	lseekOutSize    = int(unsafe.Sizeof(LseekOut{}))
-	statxSize       = int(unsafe.Sizeof(StatxOut{}))
 	initOutSize     = int(unsafe.Sizeof(InitOut{}))
 	batchForgetSize = int(unsafe.Sizeof(BatchForgetIn{}))
 	forgetOneSize   = int(unsafe.Sizeof(ForgetOne{}))

@@ -276,12 +276,6 @@ type LkIn struct {
 	_       uint32
 }
 
-// AccessIn is the argument of ACCESS (struct fuse_access_in).
-type AccessIn struct {
-	Mask uint32
-	_    uint32
-}
-
 // InitIn is the argument of INIT (struct fuse_init_in).
 type InitIn struct {
 	Major        uint32
@@ -313,89 +307,6 @@ type InitOut struct {
 // InterruptIn is the argument of INTERRUPT (struct fuse_interrupt_in).
 type InterruptIn struct {
 	Unique uint64
-}
-
-// FallocateIn is the argument of FALLOCATE (struct fuse_fallocate_in).
-type FallocateIn struct {
-	Fh     uint64
-	Offset uint64
-	Length uint64
-	Mode   uint32
-	_      uint32
-}
-
-// LseekIn is the argument of LSEEK (struct fuse_lseek_in). Whence is SEEK_DATA or SEEK_HOLE.
-type LseekIn struct {
-	Fh     uint64
-	Offset uint64
-	Whence uint32
-	_      uint32
-}
-
-// LseekOut answers LSEEK (struct fuse_lseek_out).
-type LseekOut struct {
-	Offset uint64
-}
-
-// CopyFileRangeIn is the argument of COPY_FILE_RANGE and COPY_FILE_RANGE_64 (struct fuse_copy_file_range_in).
-type CopyFileRangeIn struct {
-	FhIn      uint64
-	OffIn     uint64
-	NodeIDOut uint64
-	FhOut     uint64
-	OffOut    uint64
-	Len       uint64
-	Flags     uint64
-}
-
-// StatxIn is the argument of STATX (struct fuse_statx_in).
-type StatxIn struct {
-	GetattrFlags uint32
-	_            uint32
-	Fh           uint64
-	SxFlags      uint32
-	SxMask       uint32
-}
-
-// SxTime is struct fuse_sx_time.
-type SxTime struct {
-	Sec  int64
-	Nsec uint32
-	_    int32
-}
-
-// Statx is struct fuse_statx.
-type Statx struct {
-	Mask           uint32
-	Blksize        uint32
-	Attributes     uint64
-	Nlink          uint32
-	UID            uint32
-	GID            uint32
-	Mode           uint16
-	_              uint16
-	Ino            uint64
-	Size           uint64
-	Blocks         uint64
-	AttributesMask uint64
-	Atime          SxTime
-	Btime          SxTime
-	Ctime          SxTime
-	Mtime          SxTime
-	RdevMajor      uint32
-	RdevMinor      uint32
-	DevMajor       uint32
-	DevMinor       uint32
-	_              [14]uint64
-}
-
-// StatxOut answers STATX (struct fuse_statx_out).
-type StatxOut struct {
-	AttrValid     uint64
-	AttrValidNsec uint32
-	Flags         uint32
-	_             [2]uint64
-	Stat          Statx
 }
 
 // direntHeader is struct fuse_dirent without its name.
