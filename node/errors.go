@@ -13,12 +13,13 @@ import (
 var mounterCodes = []struct {
 	cause error
 	code  codes.Code
+	next  string // what to do, where the error does not say
 }{
-	{mounter.ErrUnreachable, codes.Unavailable},
-	{mounter.ErrUnknownVolume, codes.Unavailable}, // its mount is there and nobody serves it
-	{mounter.ErrSpec, codes.InvalidArgument},
-	{mounter.ErrProtocol, codes.FailedPrecondition},
-	{mounter.ErrOtherDirectory, codes.FailedPrecondition},
+	{mounter.ErrUnreachable, codes.Unavailable, ""},
+	{mounter.ErrUnknownVolume, codes.Unavailable, "; its mount is dead: restart the pods that use it"},
+	{mounter.ErrSpec, codes.InvalidArgument, ""},
+	{mounter.ErrProtocol, codes.FailedPrecondition, ""},
+	{mounter.ErrOtherDirectory, codes.FailedPrecondition, ""},
 }
 
 // failed gives an error of the mounter, or of what it asked, its code.
@@ -28,7 +29,7 @@ func failed(err error) error {
 	}
 	for _, row := range mounterCodes {
 		if errors.Is(err, row.cause) {
-			return driver.Errorf(row.code, "%w", err)
+			return driver.Errorf(row.code, "%w%s", err, row.next)
 		}
 	}
 	return err
