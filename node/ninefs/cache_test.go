@@ -135,6 +135,29 @@ func TestAppendElsewhere(t *testing.T) {
 	}
 }
 
+// TestAppendToOpenFile: two clients keep a file open and append to it in turn.
+func TestAppendToOpenFile(t *testing.T) {
+	onCaches(t, func(t *testing.T, s share) {
+		a, b := twoMounts(t, s, func(o *ninefs.Options) { o.AttrTimeout = time.Nanosecond })
+		write(t, a.path("log"), "begin")
+		want := "begin"
+		var files []*os.File
+		for _, m := range []*mounted{a, b} {
+			f, err := os.OpenFile(m.path("log"), os.O_APPEND|os.O_WRONLY, 0)
+			check(t, err)
+			defer f.Close()
+			files = append(files, f)
+		}
+		for i := range 20 {
+			line := strings.Repeat(fmt.Sprint(i), 1+i*37)
+			_, err := files[i%2].WriteString(line)
+			check(t, err)
+			want += line
+		}
+		wantContent(t, filepath.Join(s.root, "log"), want)
+	})
+}
+
 func TestCacheNone(t *testing.T) {
 	onCaches(t, func(t *testing.T, s share) {
 		m := mount(t, s, func(o *ninefs.Options) { o.Cache = ninefs.CacheNone })

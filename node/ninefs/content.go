@@ -20,6 +20,8 @@ type content struct {
 	mode  uint32 // st_mode as the server last told
 	// last is what the file was like when its last name was removed while it was open.
 	last *ninep.Attr
+	// measured is when the server told the size.
+	measured time.Time
 	// toldUntil is how long the kernel may go by attributes that it was given.
 	toldUntil time.Time
 
@@ -48,7 +50,8 @@ func (n *node) tell(a ninep.Attr, epoch uint64, ttl time.Duration) {
 		return
 	}
 	n.rec.setStamp(stampOf(a))
-	c.toldUntil = time.Now().Add(ttl)
+	c.measured = time.Now()
+	c.toldUntil = c.measured.Add(ttl)
 }
 
 // wrote records a write of this mount that ended at the offset end.
@@ -92,11 +95,18 @@ func (n *node) parted() (a ninep.Attr, ok bool) {
 	return a, true
 }
 
-// size is the file's size as this mount knows it.
-func (n *node) size() uint64 {
+// measured records the size that the server tells, which the kernel is not being told.
+func (n *node) measured(size uint64) {
 	n.content.mu.Lock()
 	defer n.content.mu.Unlock()
-	return n.rec.Size
+	n.rec.Size, n.content.measured = size, time.Now()
+}
+
+// endsAt reports whether the file ended at an offset when the server told its size less than ttl ago, and this mount wrote on.
+func (n *node) endsAt(off uint64, ttl time.Duration) bool {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	return n.rec.Size == off && time.Since(n.content.measured) < ttl
 }
 
 // mode is the file's mode as this mount knows it.
@@ -124,6 +134,7 @@ func (n *node) judge(a ninep.Attr, epoch uint64, truncates bool) verdict {
 	v := verdict{keep: right, stale: told || c.cached && !right}
 	if c.epoch == epoch {
 		n.rec.setStamp(s)
+		c.measured = time.Now()
 	}
 	return v
 }

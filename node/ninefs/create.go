@@ -12,7 +12,7 @@ import (
 
 func (fs *FS) mkdir(ctx context.Context, r *fuse.Request) error {
 	in := fuse.In[fuse.MkdirIn](r)
-	return fs.make(ctx, r, func(dir *ninep.Fid, name string) error {
+	return fs.make(ctx, r, 0, func(dir *ninep.Fid, name string) error {
 		_, err := dir.Mkdir(ctx, name, in.Mode&0o7777, r.GID())
 		return err
 	})
@@ -20,7 +20,7 @@ func (fs *FS) mkdir(ctx context.Context, r *fuse.Request) error {
 
 func (fs *FS) symlink(ctx context.Context, r *fuse.Request) error {
 	target := string(r.Name2())
-	return fs.make(ctx, r, func(dir *ninep.Fid, name string) error {
+	return fs.make(ctx, r, 0, func(dir *ninep.Fid, name string) error {
 		_, err := dir.Symlink(ctx, name, target, r.GID())
 		return err
 	})
@@ -28,9 +28,11 @@ func (fs *FS) symlink(ctx context.Context, r *fuse.Request) error {
 
 func (fs *FS) mknod(ctx context.Context, r *fuse.Request) error {
 	in := fuse.In[fuse.MknodIn](r)
-	if in.Mode&unix.S_IFMT == unix.S_IFREG {
-		return fs.make(ctx, r, func(dir *ninep.Fid, name string) error {
-			fid, err := fs.createFile(ctx, dir, name, unix.O_WRONLY, in.Mode, r.GID())
+	special := fs.specialBits(in.Mode)
+	mode := in.Mode &^ special
+	if mode&unix.S_IFMT == unix.S_IFREG {
+		return fs.make(ctx, r, special, func(dir *ninep.Fid, name string) error {
+			fid, err := fs.createFile(ctx, dir, name, unix.O_WRONLY, mode, r.GID())
 			if err == nil {
 				fid.Drop()
 			}
@@ -38,19 +40,15 @@ func (fs *FS) mknod(ctx context.Context, r *fuse.Request) error {
 		})
 	}
 	major, minor := splitDev(in.Rdev)
-	return fs.make(ctx, r, func(dir *ninep.Fid, name string) error {
-		_, err := dir.Mknod(ctx, name, in.Mode, major, minor, r.GID())
+	return fs.make(ctx, r, special, func(dir *ninep.Fid, name string) error {
+		_, err := dir.Mknod(ctx, name, mode, major, minor, r.GID())
 		return err
 	})
 }
 
-// make has op make a file that did not exist, gives it to the caller and answers with it.
-func (fs *FS) make(ctx context.Context, r *fuse.Request, op func(dir *ninep.Fid, name string) error) error {
-	dir, err := fs.node(r)
-	if err != nil {
-		return err
-	}
-	name, err := nameOf(r.Name())
+// make has op make a file that did not exist, without its special bits, gives it to the caller and answers with it.
+func (fs *FS) make(ctx context.Context, r *fuse.Request, special uint32, op func(dir *ninep.Fid, name string) error) error {
+	dir, name, err := fs.target(r)
 	if err != nil {
 		return err
 	}
@@ -62,7 +60,10 @@ func (fs *FS) make(ctx context.Context, r *fuse.Request, op func(dir *ninep.Fid,
 	if err != nil {
 		return err
 	}
-	fs.give(ctx, fid, &attr, dir, r)
+	if err := fs.give(ctx, fid, &attr, dir, r, special); err != nil {
+		fid.Drop()
+		return err
+	}
 	n, err := fs.tree.create(attr, dir, name)
 	if err != nil {
 		fid.Drop()
@@ -90,19 +91,16 @@ func (fs *FS) createFile(ctx context.Context, dir *ninep.Fid, name string, flags
 }
 
 func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
-	dir, err := fs.node(r)
-	if err != nil {
-		return err
-	}
-	name, err := nameOf(r.Name())
+	dir, name, err := fs.target(r)
 	if err != nil {
 		return err
 	}
 	in := fuse.In[fuse.CreateIn](r)
 	uid := fs.caller(r)
+	special := fs.specialBits(in.Mode)
 	var fid *ninep.Fid
 	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) (err error) {
-		fid, err = fs.createFile(ctx, d, name, in.Flags, in.Mode, r.GID())
+		fid, err = fs.createFile(ctx, d, name, in.Flags, in.Mode&^special, r.GID())
 		return err
 	})
 	if errors.Is(err, unix.EEXIST) && in.Flags&unix.O_EXCL == 0 {
@@ -113,11 +111,13 @@ func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	attr, err := fid.Getattr(ctx, ninep.AttrBasic)
+	if err == nil {
+		err = fs.give(ctx, fid, &attr, dir, r, special)
+	}
 	if err != nil {
 		fid.Drop()
 		return err
 	}
-	fs.give(ctx, fid, &attr, dir, r)
 	return fs.replyCreate(r, dir, name, fid, attr)
 }
 

@@ -1,43 +1,47 @@
 package ninefs_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
 // bigDirectory is how many files the issue of large directories is tried with.
 const bigDirectory = 100_000
 
 func TestBigDirectory(t *testing.T) {
-	onServers(t, func(t *testing.T, s share) {
+	noLeak(t)
+	served := exporter(t)
+	check(t, os.Mkdir(filepath.Join(served.root, "d"), 0o755))
+	for i := range bigDirectory {
+		check(t, unix.Mknod(fmt.Sprintf("%s/d/file-%06d", served.root, i), unix.S_IFREG|0o644, 0))
+	}
+	for _, s := range []share{served, {url: lab.Diod(t, served.root).URL, root: served.root}} {
 		m := mount(t, s)
-		check(t, os.Mkdir(m.path("d"), 0o755))
-		for i := range bigDirectory {
-			fd, err := unix.Open(fmt.Sprintf("%s/d/file-%06d", s.root, i), unix.O_CREAT|unix.O_CLOEXEC, 0o644)
-			check(t, err)
-			check(t, unix.Close(fd))
-		}
 		seen := make([]bool, bigDirectory)
 		d, err := os.Open(m.path("d"))
 		check(t, err)
-		defer d.Close()
 		names, err := d.Readdirnames(-1)
-		check(t, err)
+		check(t, errors.Join(err, d.Close()))
 		for _, name := range names {
-			var i int
-			if _, err := fmt.Sscanf(name, "file-%06d", &i); err != nil || seen[i] {
+			i, err := strconv.Atoi(strings.TrimPrefix(name, "file-"))
+			if err != nil || seen[i] {
 				t.Fatalf("%q is listed (%v), or twice", name, err)
 			}
 			seen[i] = true
 		}
 		if len(names) != bigDirectory {
-			t.Errorf("%d of %d names listed", len(names), bigDirectory)
+			t.Errorf("%s: %d of %d names listed", s.url, len(names), bigDirectory)
 		}
-	})
+	}
 }
 
 // entry is one entry of getdents64(2).

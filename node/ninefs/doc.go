@@ -17,7 +17,7 @@
 // file changed within the last two seconds before its pages were read, they are dropped as well. So what another client closed
 // before is seen from the next open on, and in the same way from the next fcntl(2) or flock(2) lock on. Writes are on the
 // server before write(2) returns. Between opens, names and attributes may be as old as Options.AttrTimeout. An O_APPEND write
-// goes to where the file ends on the server unless another client appends at the same moment. In CacheNone the kernel keeps
+// goes to where the file ended on the server at most Options.AttrTimeout ago. In CacheNone the kernel keeps
 // nothing, and asks for everything.
 //
 // Limits. RENAME_NOREPLACE and RENAME_EXCHANGE are EINVAL, O_TMPFILE and fallocate(2) EOPNOTSUPP: 9P has no message for them.

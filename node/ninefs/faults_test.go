@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,72 +18,172 @@ import (
 	"github.com/csi-9p/csi-9p/test/lab"
 )
 
-// use does one thing after another with a file until it is killed. Arguments: what, the path, and a file that says it has begun.
-func use(args []string) error {
-	what, path, begun := args[0], args[1], args[2]
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	mem, err := unix.Mmap(int(f.Fd()), 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, 4096)
-	for i := 0; ; i++ {
-		switch what {
-		case "stat":
-			var st unix.Stat_t
-			err = unix.Stat(path+fmt.Sprint(i%2), &st)
-			if errors.Is(err, unix.ENOENT) {
-				err = nil
-			}
-		case "write":
-			_, err = f.WriteAt(buf, int64(i%200)*4096)
-		case "map":
-			mem[i%200*4096]++
-			if i%50 == 0 {
-				err = unix.Msync(mem, unix.MS_SYNC)
-			}
+// uses are what a process can wait for a server in, done again and again with a file of 1 MiB and its directory.
+var uses = map[string]func(f *os.File, i int) error{
+	"stat": func(f *os.File, i int) error {
+		if err := unix.Stat(fmt.Sprint(f.Name(), i%2), &unix.Stat_t{}); !errors.Is(err, unix.ENOENT) {
+			return err
 		}
+		return nil
+	},
+	"statfs": func(f *os.File, _ int) error { return unix.Statfs(f.Name(), &unix.Statfs_t{}) },
+	"create": func(f *os.File, i int) error {
+		g, err := os.Create(fmt.Sprint(f.Name(), "-", os.Getpid(), "-", i%2))
 		if err != nil {
 			return err
 		}
-		if i == 100 {
-			if err := os.WriteFile(begun, nil, 0o600); err != nil {
+		return errors.Join(g.Close(), os.Remove(g.Name()))
+	},
+	"read": func(f *os.File, i int) error {
+		if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+			return err
+		}
+		_, err := f.ReadAt(make([]byte, 4096), int64(i%200)*4096)
+		return err
+	},
+	"write": func(f *os.File, i int) error {
+		_, err := f.WriteAt(make([]byte, 4096), int64(i%200)*4096)
+		return err
+	},
+	"append": func(f *os.File, _ int) error {
+		g, err := os.OpenFile(f.Name(), os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		defer g.Close()
+		for range 100 {
+			if _, err := g.Write([]byte("a")); err != nil {
 				return err
 			}
+		}
+		return nil
+	},
+	"fsync": func(f *os.File, _ int) error { return f.Sync() },
+	"list": func(f *os.File, _ int) error {
+		_, err := os.ReadDir(filepath.Dir(f.Name()))
+		return err
+	},
+	"getxattr": func(f *os.File, _ int) error {
+		_, err := unix.Getxattr(f.Name(), "user.some", make([]byte, 10))
+		return err
+	},
+	"setxattr": func(f *os.File, _ int) error { return unix.Setxattr(f.Name(), "user.some", []byte("value"), 0) },
+	"lock": func(f *os.File, i int) error {
+		return unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: []int16{unix.F_RDLCK, unix.F_UNLCK}[i%2]})
+	},
+	"stat with a lock": func(f *os.File, _ int) error {
+		if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_RDLCK}); err != nil {
+			return err
+		}
+		for {
+			if err := unix.Stat(f.Name()+"0", &unix.Stat_t{}); !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+		}
+	},
+	"map": func() func(*os.File, int) error {
+		var mem []byte
+		return func(f *os.File, i int) (err error) {
+			if mem == nil {
+				if mem, err = unix.Mmap(int(f.Fd()), 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+					return err
+				}
+			}
+			if mem[i%200*4096]++; i%50 == 0 {
+				return unix.Msync(mem, unix.MS_SYNC)
+			}
+			return nil
+		}
+	}(),
+}
+
+// use does one of uses until it is killed. Arguments: which, and the file.
+func use(args []string) error {
+	f, err := os.OpenFile(args[1], os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	for i := 0; ; i++ {
+		if err := uses[args[0]](f, i); err != nil {
+			return err
 		}
 	}
 }
 
-// TestKilledWithoutServer: what was killed ends although its server does not answer and will be waited for, also when it
-// has pages that are to be written back.
+// waits reports whether some thread of a process waits for an answer from a server.
+func waits(p *lab.Process) error {
+	select {
+	case <-p.Ended():
+		return fmt.Errorf("it ended: %s", p.Output())
+	default:
+	}
+	stacks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stack", p.PID()))
+	if err != nil {
+		return err
+	}
+	for _, path := range stacks {
+		b, err := os.ReadFile(path)
+		if err == nil && (strings.Contains(string(b), "request_wait_answer") || strings.Contains(string(b), "folio_wait")) {
+			return nil
+		}
+	}
+	return errors.New("no thread waits")
+}
+
+// TestKilledWithoutServer: what was killed ends although its server is gone and will be waited for, or is there and answers
+// nothing, not even a Tflush. So does what has pages that are to be written back, where the server is known to be lost.
 func TestKilledWithoutServer(t *testing.T) {
-	for _, what := range []string{"stat", "write", "map"} {
-		t.Run(what, func(t *testing.T) {
-			noLeak(t)
-			s, stop := stoppable(t, server.Options{})
-			m := mount(t, s, func(o *ninefs.Options) { o.WritebackTimeout = time.Second })
-			check(t, os.WriteFile(m.path("f"), make([]byte, 1<<20), 0o600))
-			begun := filepath.Join(lab.Dir(t), "begun")
-			p := lab.Child(t, "use", what, m.path("f"), begun)
-			lab.Eventually(t, 10*time.Second, func() error {
-				_, err := os.Stat(begun)
-				return err
-			})
-			start := stop()
-			check(t, syscall.Kill(p.PID(), syscall.SIGKILL))
-			lab.Eventually(t, 15*time.Second, func() error {
-				select {
-				case <-p.Ended():
-					return nil
-				default:
-					return errors.New("the killed process is still there")
+	noLeak(t)
+	lost, stop := stoppable(t, server.Options{})
+	frozen := lab.Diod(t, lab.Dir(t))
+	still := share{url: frozen.URL, root: frozen.Root}
+	short := func(o *ninefs.Options) { o.WritebackTimeout = time.Second }
+	none := func(o *ninefs.Options) { o.Cache = ninefs.CacheNone }
+	mounts := []*mounted{mount(t, lost, short), mount(t, still), mount(t, still, none)}
+
+	running := map[string]*lab.Process{}
+	for i, m := range mounts {
+		for what := range uses {
+			moves := what == "read" || what == "write" || what == "append"
+			if i > 0 && what == "map" || i > 1 && !moves { // what else there is does not depend on the cache
+				continue
+			}
+			path := m.path(filepath.Join(fmt.Sprint(i, " ", what), "f"))
+			check(t, os.Mkdir(filepath.Dir(path), 0o755))
+			check(t, os.WriteFile(path, make([]byte, 1<<20), 0o600))
+			check(t, unix.Setxattr(path, "user.some", []byte("value"), 0))
+			running[path] = lab.Child(t, "use", what, path)
+		}
+	}
+	each := func(test func(*lab.Process) error) {
+		for path, p := range running {
+			lab.Eventually(t, 20*time.Second, func() error {
+				if err := test(p); err != nil {
+					return fmt.Errorf("%s: %w", path, err)
 				}
+				return nil
 			})
-			start()
-		})
+		}
+	}
+	each(waits)
+	start := stop()
+	frozen.Signal(t, syscall.SIGSTOP)
+	each(waits)
+	for _, p := range running {
+		check(t, syscall.Kill(p.PID(), syscall.SIGKILL))
+	}
+	each(func(p *lab.Process) error {
+		select {
+		case <-p.Ended():
+			return nil
+		default:
+			return errors.New("the killed process is still there")
+		}
+	})
+	start()
+	frozen.Signal(t, syscall.SIGCONT)
+	for i, m := range mounts {
+		stat(t, m.path(fmt.Sprint(i, " stat")))
 	}
 }
 
@@ -138,8 +239,12 @@ func bombard(args []string) error {
 
 // TestSignals: a signal that does not kill changes nothing, as on a local file system.
 func TestSignals(t *testing.T) {
-	onServers(t, func(t *testing.T, s share) {
-		m := mount(t, s)
-		check(t, lab.Child(t, "bombard", m.dir).Wait(60*time.Second))
-	})
+	noLeak(t)
+	var running []*lab.Process
+	for _, s := range []share{exporter(t), diod(t)} {
+		running = append(running, lab.Child(t, "bombard", mount(t, s).dir))
+	}
+	for _, p := range running {
+		check(t, p.Wait(60*time.Second))
+	}
 }

@@ -49,14 +49,18 @@ func (c *fidCache) has(n *node, uid uint32) bool {
 	return n.fid(uid) != nil
 }
 
-// add takes over a fid of a node and lends it. A fid that the cache had of the node makes way.
+// add takes over a fid of a node and lends it. A fid that the cache had of the node makes way. Of a node that has ended
+// meanwhile none is kept.
 func (c *fidCache) add(n *node, uid uint32, fid *ninep.Fid) *cachedFid {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old := n.fid(uid); old != nil {
 		c.remove(old)
 	}
-	f := &cachedFid{Fid: fid, node: n, uid: uid, users: 1}
+	f := &cachedFid{Fid: fid, node: n, uid: uid, users: 1, gone: n.ended}
+	if n.ended {
+		return f
+	}
 	n.fids = append(n.fids, f)
 	f.elem = c.used.PushFront(f)
 	c.trim()
@@ -99,6 +103,14 @@ func (c *fidCache) forget(n *node) {
 	for len(n.fids) > 0 {
 		c.remove(n.fids[0])
 	}
+}
+
+// end gives up all fids of a node, those that are still to come included.
+func (c *fidCache) end(n *node) {
+	c.mu.Lock()
+	n.ended = true
+	c.mu.Unlock()
+	c.forget(n)
 }
 
 // take removes the fids of a node, none of which is on loan, for the caller to give back.

@@ -27,10 +27,10 @@ type FS struct {
 	stop      context.CancelFunc
 	pool      *pool
 	appenders *pool
+	readers   *pool // of one: READs that wait for a slot do it in their order
 	tree      *tree
 	handles   *handles
 	fids      fidCache
-	reads     readQueue
 	clock     serverClock
 	locks     *LockTable
 
@@ -53,7 +53,7 @@ func New(ctx context.Context, o Options) (*FS, error) {
 		err = fmt.Errorf("%s is not a directory: %w", o.Root.Path(), unix.ENOTDIR)
 	}
 	if err == nil {
-		fs.tree, err = newTree(attr, fs.fids.forget)
+		fs.tree, err = newTree(attr, fs.fids.end)
 	}
 	if err == nil {
 		fs.handles, err = newHandles(fs.tree)
@@ -67,7 +67,7 @@ func New(ctx context.Context, o Options) (*FS, error) {
 	fs.ctx, fs.stop = context.WithCancel(context.WithoutCancel(ctx))
 	fs.pool = newPool(fs.run, maxWorkers, warmWorkers)
 	fs.appenders = newPool(fs.run, maxAppenders, 0)
-	fs.reads.start(fs)
+	fs.readers = newPool(fs.readLater, 1, 0)
 	return fs, nil
 }
 
@@ -79,11 +79,11 @@ func (fs *FS) SetNotifier(n Notifier) { fs.notifier.Store(&n) }
 func (fs *FS) Close() error {
 	fs.stop()
 	fs.appenders.close()
+	fs.readers.close()
 	fs.pool.close()
-	fs.reads.close()
 	var fids []*ninep.Fid
 	for _, h := range fs.handles.all() {
-		fs.locks.leave(fs, h.node.key())
+		fs.locks.leave(fs, h.node.file)
 		fs.handles.remove(h)
 		fids = append(fids, h.fid)
 	}
@@ -222,6 +222,14 @@ func (fs *FS) nodeOf(id uint64) (*node, error) {
 		return n, nil
 	}
 	return nil, unix.ESTALE
+}
+
+// target returns the directory that a request is about, and the name in it.
+func (fs *FS) target(r *fuse.Request) (dir *node, name string, err error) {
+	if dir, err = fs.node(r); err == nil {
+		name, err = nameOf(r.Name())
+	}
+	return dir, name, err
 }
 
 func (fs *FS) handleOf(id uint64) (*handle, error) {

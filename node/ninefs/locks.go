@@ -66,7 +66,7 @@ func (fs *FS) getlk(ctx context.Context, r *fuse.Request) error {
 	}
 	want := fs.lockIn(in)
 	out := fuse.FileLock{Type: unix.F_UNLCK}
-	if l, ok := fs.locks.conflict(h.node.key(), want); ok {
+	if l, ok := fs.locks.conflict(h.node.file, want); ok {
 		out = fuse.FileLock{Start: l.First, End: l.Last, Type: unix.F_RDLCK, PID: l.PID}
 		if l.Kind == rangelock.Write {
 			out.Type = unix.F_WRLCK
@@ -102,7 +102,7 @@ func (fs *FS) setlk(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	want, key := fs.lockIn(in), h.node.key()
+	want, key := fs.lockIn(in), h.node.file
 	if in.Lk.Type == unix.F_UNLCK {
 		fs.unlock(ctx, h, want)
 		r.ReplyOK()
@@ -152,12 +152,14 @@ func (fs *FS) lockOnServer(ctx context.Context, h *handle, want rangeLock) (bool
 // had before is put in its place there, too.
 func (fs *FS) takeBack(h *handle, want rangeLock, before []rangeLock, why error) {
 	if isAny(why, unix.EINTR) {
-		_, _ = h.fid.Lock(fs.ctx, lockOut(want, ninep.Unlock))
+		ctx, cancel := context.WithTimeout(fs.ctx, grace)
+		defer cancel()
+		_, _ = h.fid.Lock(ctx, lockOut(want, ninep.Unlock))
 		for _, l := range before {
-			_, _ = h.fid.Lock(fs.ctx, lockOut(l, lockType(l.Kind)))
+			_, _ = h.fid.Lock(ctx, lockOut(l, lockType(l.Kind)))
 		}
 	}
-	fs.locks.restore(h.node.key(), want, before)
+	fs.locks.restore(h.node.file, want, before)
 }
 
 // noServerLocks learns from an error that the server has no locks, which then are this machine's own.
@@ -186,7 +188,7 @@ func (fs *FS) afterLock(ctx context.Context, h *handle) {
 
 // unlock gives a range back, on the server first: whoever is waiting here then finds it free there.
 func (fs *FS) unlock(ctx context.Context, h *handle, l rangeLock) {
-	key := h.node.key()
+	key := h.node.file
 	if !fs.locks.holds(key, l.Owner, l.First, l.Last) {
 		return
 	}
@@ -202,8 +204,12 @@ func (fs *FS) unlock(ctx context.Context, h *handle, l rangeLock) {
 	}
 }
 
-// unlockAll gives back everything that an owner holds of a file.
+// unlockAll gives back everything that an owner holds of a file, which is being closed. Patience with the server ends without
+// an interrupt: a process that was killed closes its files when the signal is not pending any more, and the kernel waits for
+// the answer to FLUSH (FR_FORCE, fuse_flush of fs/fuse/file.c, Linux 6.18).
 func (fs *FS) unlockAll(ctx context.Context, h *handle, owner lockOwner) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
 	fs.unlock(ctx, h, rangeLock{Owner: owner, Last: rangelock.End})
 }
 
@@ -211,7 +217,7 @@ func (fs *FS) unlockAll(ctx context.Context, h *handle, owner lockOwner) {
 func (fs *FS) nothingToFlush(r *fuse.Request) bool {
 	in := fuse.In[fuse.FlushIn](r)
 	h := fs.handles.get(in.Fh)
-	return h != nil && !fs.locks.holds(h.node.key(), fs.posixOwner(in.LockOwner), 0, rangelock.End)
+	return h != nil && !fs.locks.holds(h.node.file, fs.posixOwner(in.LockOwner), 0, rangelock.End)
 }
 
 // lockWait is a SETLKW that could not be granted at once: it waits for an owner here, then for one on another client. No
@@ -232,7 +238,7 @@ type lockWait struct {
 
 func (fs *FS) waitForLock(r *fuse.Request, h *handle, want rangeLock) error {
 	w := &lockWait{fs: fs, r: r, h: h, pause: firstLockPause}
-	w.waiter = lockWaiter{key: h.node.key(), want: want, granted: func() { fs.pool.post(w.ask) }}
+	w.waiter = lockWaiter{key: h.node.file, want: want, granted: func() { fs.pool.post(w.ask) }}
 	now, err := fs.locks.wait(&w.waiter)
 	if err != nil {
 		return err

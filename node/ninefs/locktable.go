@@ -122,9 +122,10 @@ func (t *LockTable) holds(key fileKey, owner lockOwner, first, last uint64) bool
 	return f != nil && len(f.held[owner.space].Held(owner, first, last)) > 0
 }
 
-// leave ends what a mount holds of a file.
+// leave ends what a mount holds of a file or waits for.
 func (t *LockTable) leave(fs *FS, key fileKey) {
 	t.change(key, func(f *fileLocks) {
+		f.waiting = slices.DeleteFunc(f.waiting, func(w *lockWaiter) bool { return w.want.Owner.fs == fs })
 		for i := range f.held {
 			f.held[i].ReleaseIf(func(o lockOwner) bool { return o.fs == fs })
 		}

@@ -8,11 +8,7 @@ import (
 )
 
 func (fs *FS) lookup(ctx context.Context, r *fuse.Request) error {
-	dir, err := fs.node(r)
-	if err != nil {
-		return err
-	}
-	name, err := nameOf(r.Name())
+	dir, name, err := fs.target(r)
 	if err != nil {
 		return err
 	}

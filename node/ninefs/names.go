@@ -14,11 +14,7 @@ func (fs *FS) unlink(ctx context.Context, r *fuse.Request) error { return fs.rem
 func (fs *FS) rmdir(ctx context.Context, r *fuse.Request) error { return fs.remove(ctx, r, true) }
 
 func (fs *FS) remove(ctx context.Context, r *fuse.Request, isDir bool) error {
-	dir, err := fs.node(r)
-	if err != nil {
-		return err
-	}
-	name, err := nameOf(r.Name())
+	dir, name, err := fs.target(r)
 	if err != nil {
 		return err
 	}
@@ -60,15 +56,11 @@ func (fs *FS) rename2(ctx context.Context, r *fuse.Request) error {
 }
 
 func (fs *FS) move(ctx context.Context, r *fuse.Request, newDirID uint64) error {
-	oldDir, err := fs.node(r)
+	oldDir, oldName, err := fs.target(r)
 	if err != nil {
 		return err
 	}
 	newDir, err := fs.nodeOf(newDirID)
-	if err != nil {
-		return err
-	}
-	oldName, err := nameOf(r.Name())
 	if err != nil {
 		return err
 	}
@@ -102,15 +94,11 @@ func (fs *FS) forgetBelow(top *node) {
 }
 
 func (fs *FS) link(ctx context.Context, r *fuse.Request) error {
-	dir, err := fs.node(r)
+	dir, name, err := fs.target(r)
 	if err != nil {
 		return err
 	}
 	n, err := fs.nodeOf(fuse.In[fuse.LinkIn](r).OldNodeID)
-	if err != nil {
-		return err
-	}
-	name, err := nameOf(r.Name())
 	if err != nil {
 		return err
 	}

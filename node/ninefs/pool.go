@@ -15,7 +15,8 @@ const (
 	maxWorkers = 128
 	// warmWorkers stay when there is nothing to do, so that lone requests need no new goroutine.
 	warmWorkers = 4
-	// maxAppenders are apart, because pages that an append holds locked can be what every worker waits for.
+	// maxAppenders are apart, because pages that an append holds locked can be what every worker waits for. So are READs that
+	// wait for memory.
 	maxAppenders = 16
 )
 

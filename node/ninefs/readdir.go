@@ -162,12 +162,17 @@ func (fs *FS) inoAbove(n *node) uint64 {
 
 // load reads entries that follow a cookie. first: the reading begins, and whether the server sends dots is found out.
 func (s *dirStream) load(ctx context.Context, fid *ninep.Fid, cookie uint64, first bool) error {
-	if s.buf == nil {
-		s.buf = make([]byte, min(dirBuffer, fid.MaxPayload()))
+	buf := s.buf
+	if buf == nil {
+		buf = make([]byte, min(dirBuffer, fid.MaxPayload()))
 	}
-	data, err := fid.Readdir(ctx, cookie, s.buf)
+	s.buf, s.rest = nil, nil // the call's, and perhaps for good
+	data, err := abandonable(ctx, func() ([]byte, error) { return fid.Readdir(ctx, cookie, buf) })
 	if err != nil {
 		return err
+	}
+	if len(data) > 0 { // who has read all of it keeps no memory
+		s.buf = buf
 	}
 	s.rest, s.cookie = data, cookie
 	if first || !s.loaded {

@@ -96,7 +96,7 @@ func (fs *FS) borrow(ctx context.Context, n *node, uid uint32) (loan, error) {
 	if err != nil {
 		return loan{}, err
 	}
-	if q := fid.QID(); q.Path != n.rec.Path || uint8(q.Type) != n.rec.QIDType {
+	if q := fid.QID(); q.Path != n.file.path || uint8(q.Type) != n.qidType {
 		fid.Drop()
 		return loan{}, unix.ESTALE
 	}

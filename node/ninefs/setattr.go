@@ -3,6 +3,8 @@ package ninefs
 import (
 	"context"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
 )
@@ -85,11 +87,12 @@ func changeOf(in *fuse.SetattrIn) ninep.SetAttr {
 	return change
 }
 
-// give makes the maker of a file its owner, which the server made the attach's user. In a directory with the setgid bit the
-// group is the directory's. A server that squashes users lets nobody give files away: then they stay as they are.
-func (fs *FS) give(ctx context.Context, fid *ninep.Fid, attr *ninep.Attr, dir *node, r *fuse.Request) {
+// give makes the maker of a new file its owner, which the server made the attach's user, and gives it its special bits, which
+// it must not have while it is another's. In a directory with the setgid bit the group is the directory's. A server that
+// squashes users lets nobody give files away: then they stay as they are.
+func (fs *FS) give(ctx context.Context, fid *ninep.Fid, attr *ninep.Attr, dir *node, r *fuse.Request, special uint32) error {
 	if fs.o.Attach != nil {
-		return
+		return nil
 	}
 	change := ninep.SetAttr{UID: r.UID(), GID: r.GID()}
 	if attr.UID != change.UID {
@@ -98,8 +101,10 @@ func (fs *FS) give(ctx context.Context, fid *ninep.Fid, attr *ninep.Attr, dir *n
 	if attr.GID != change.GID && dir.mode()&modeSetgid == 0 {
 		change.Valid |= ninep.SetGID
 	}
-	if change.Valid == 0 || fid.Setattr(ctx, change) != nil {
-		return
+	if change.Valid != 0 {
+		if err := fid.Setattr(ctx, change); err != nil {
+			return unlessRefused(err)
+		}
 	}
 	if change.Valid&ninep.SetUID != 0 {
 		attr.UID = change.UID
@@ -107,12 +112,31 @@ func (fs *FS) give(ctx context.Context, fid *ninep.Fid, attr *ninep.Attr, dir *n
 	if change.Valid&ninep.SetGID != 0 {
 		attr.GID = change.GID
 	}
-	// chown(2) takes these bits away from a file.
-	if special := attr.Mode & (modeSetuid | modeSetgid); special != 0 && !attr.QID.IsDir() {
-		if fid.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetMode, Mode: attr.Mode & 0o7777}) != nil {
-			attr.Mode &^= special
-		}
+	if special == 0 {
+		return nil
 	}
+	mode := attr.Mode | special
+	if err := fid.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetMode, Mode: mode & 0o7777}); err != nil {
+		return unlessRefused(err)
+	}
+	attr.Mode = mode
+	return nil
+}
+
+// unlessRefused returns an error unless it says that the server does not do such a thing.
+func unlessRefused(err error) error {
+	if isAny(err, unix.EPERM, unix.EACCES, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+// specialBits are the bits of the mode of a new file that are left to [FS.give].
+func (fs *FS) specialBits(mode uint32) uint32 {
+	if fs.o.Attach != nil {
+		return 0
+	}
+	return mode & (modeSetuid | modeSetgid)
 }
 
 // Bits of st_mode (inode(7)).

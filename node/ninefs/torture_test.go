@@ -545,18 +545,22 @@ func (x *torture) compare() error {
 
 // TestTorture does as many steps as a short test allows; set CSI9P_TORTURE_STEPS and CSI9P_TORTURE_SEED for others.
 func TestTorture(t *testing.T) {
-	steps, seed := cmp.Or(os.Getenv("CSI9P_TORTURE_STEPS"), "700"), cmp.Or(os.Getenv("CSI9P_TORTURE_SEED"), "1")
+	noLeak(t)
+	steps, seed := cmp.Or(os.Getenv("CSI9P_TORTURE_STEPS"), "500"), cmp.Or(os.Getenv("CSI9P_TORTURE_SEED"), "1")
+	running := map[string]*lab.Process{}
 	for name, mode := range map[string]ninefs.CacheMode{"close-to-open": ninefs.CloseToOpen, "none": ninefs.CacheNone} {
-		t.Run(name, func(t *testing.T) {
-			onServers(t, func(t *testing.T, s share) {
-				m := mount(t, s, func(o *ninefs.Options) { o.Cache = mode; o.MaxFids = 20 })
-				check(t, os.Mkdir(m.path("tree"), 0o755))
-				// diod truncates by path, and which of its names an open file still has need not be known.
-				attrs := filepath.Base(t.Name()) != "diod"
-				p := lab.Child(t, "torture", m.path("tree"), seed, steps,
-					strconv.FormatBool(mode == ninefs.CloseToOpen), strconv.FormatBool(attrs))
-				check(t, p.Wait(2*time.Minute))
-			})
-		})
+		for server, start := range map[string]func(testing.TB) share{"exporter": exporter, "diod": diod} {
+			m := mount(t, start(t), func(o *ninefs.Options) { o.Cache = mode; o.MaxFids = 20 })
+			check(t, os.Mkdir(m.path("tree"), 0o755))
+			// diod truncates by path, and which of its names an open file still has need not be known.
+			attrs := server != "diod"
+			running[name+" on "+server] = lab.Child(t, "torture", m.path("tree"), seed, steps,
+				strconv.FormatBool(mode == ninefs.CloseToOpen), strconv.FormatBool(attrs))
+		}
+	}
+	for name, p := range running {
+		if err := p.Wait(2 * time.Minute); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

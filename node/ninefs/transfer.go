@@ -2,6 +2,7 @@ package ninefs
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,13 +21,14 @@ type transfer struct {
 	io   ninep.IO
 	r    *fuse.Request
 	node *node
-	slot *transport.Slot // where a READ's data lands; a WRITE's is the request's own
 
 	interrupted func() // t.interrupt, bound once
 	users       atomic.Int32
-	mu          sync.Mutex
-	live        bool        // r is not answered yet
 	spent       atomic.Bool // an interrupt may still be looking at it: not to be used again
+
+	mu   sync.Mutex
+	live bool                   // r is not answered yet
+	lent interface{ Release() } // the memory of io.Buf, unless r has it: the server's until the transfer ends
 }
 
 var transfers = sync.Pool{New: func() any {
@@ -57,31 +59,59 @@ func (t *transfer) started() {
 
 func (t *transfer) interrupt() {
 	t.spent.Store(true)
-	time.AfterFunc(grace, func() {
-		t.mu.Lock()
-		live := t.live
-		t.mu.Unlock()
-		if live {
-			t.io.Cancel()
-		}
-	})
+	time.AfterFunc(grace, t.giveUp)
 }
 
-// ended is called before the answer is given: from now on no interrupt reaches the request.
-func (t *transfer) ended() {
+// giveUp answers a caller whose server does not, and may not answer Tflush either.
+func (t *transfer) giveUp() {
 	t.mu.Lock()
+	live := t.live
+	t.live = false
+	if live && t.lent == nil {
+		if b := t.r.TakeBuffer(); b != nil {
+			t.lent = b
+		}
+		t.node.wrote(0) // or not: nobody knows
+	}
+	t.mu.Unlock()
+	if live {
+		t.r.ReplyError(unix.EINTR)
+		t.io.Cancel()
+	}
+}
+
+// ended is called when the server has let go of the memory. It reports whether the request still wants its answer, which from
+// now on no interrupt reaches.
+func (t *transfer) ended() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.live {
+		return false
+	}
 	t.live = false
 	if !t.r.Disarm() {
 		t.spent.Store(true)
 	}
+	return true
+}
+
+// leave is called after the answer by who ends the transfer.
+func (t *transfer) leave() {
+	t.mu.Lock()
+	lent := t.lent
+	t.lent = nil
 	t.mu.Unlock()
+	if lent != nil {
+		lent.Release()
+	}
+	t.drop()
 }
 
 func (t *transfer) drop() {
 	if t.users.Add(-1) > 0 || t.spent.Load() {
 		return
 	}
-	t.r, t.node, t.slot, t.io.Buf = nil, nil, nil, nil
+	t.r, t.node, t.io.Buf = nil, nil, nil
 	transfers.Put(t)
 }
 
@@ -99,32 +129,51 @@ func (fs *FS) read(r *fuse.Request) {
 	}
 	slot := fs.o.Arena.TryGet(int(in.Size))
 	if slot == nil {
-		fs.reads.push(r, h)
+		fs.readers.submit(r)
 		return
 	}
 	startRead(r, h, slot)
 }
 
+// readLater is a READ that has to wait for a slot.
+func (fs *FS) readLater(r *fuse.Request) {
+	in := fuse.In[fuse.ReadIn](r)
+	ctx, done := fs.patience(r)
+	slot, err := fs.o.Arena.Get(ctx, int(in.Size))
+	done()
+	h := fs.handles.get(in.Fh)
+	switch {
+	case err != nil && fs.ctx.Err() == nil && errors.Is(err, context.Canceled):
+		r.ReplyError(unix.EINTR)
+	case err != nil:
+		r.ReplyError(unix.EIO)
+	case h == nil:
+		slot.Release()
+		r.ReplyError(unix.EBADF)
+	default:
+		startRead(r, h, slot)
+	}
+}
+
 func startRead(r *fuse.Request, h *handle, slot *transport.Slot) {
 	in := fuse.In[fuse.ReadIn](r)
 	t := newTransfer(r, h.node, slot.Bytes()[:in.Size], in.Offset, readDone)
-	t.slot = slot
+	t.lent = slot
 	h.fid.StartRead(&t.io)
 	t.started()
 }
 
 func readDone(io *ninep.IO) {
 	t := io.Owner.(*transfer)
-	t.ended()
-	r, slot := t.r, t.slot
-	if io.Err != nil {
+	switch {
+	case !t.ended():
+	case io.Err != nil:
 		// Less than asked for would say that the file ends there.
-		r.ReplyError(errnoOf(io.Err))
-	} else {
-		r.ReplyData(io.Buf[:io.N])
+		t.r.ReplyError(errnoOf(io.Err))
+	default:
+		t.r.ReplyData(io.Buf[:io.N])
 	}
-	slot.Release()
-	t.drop()
+	t.leave()
 }
 
 // write starts a WRITE. One through an O_APPEND handle that would miss the end goes to a worker: see [FS.append].
@@ -136,12 +185,16 @@ func (fs *FS) write(r *fuse.Request) {
 		return
 	}
 	cached := in.WriteFlags&fuse.WriteCache != 0
-	if in.Flags&unix.O_APPEND != 0 && !cached && (fs.o.Cache == CacheNone || h.node.size() != in.Offset) {
+	if in.Flags&unix.O_APPEND != 0 && !cached && !h.node.endsAt(in.Offset, fs.ttl) {
 		fs.appenders.submit(r)
 		return
 	}
-	t := newTransfer(r, h.node, r.Payload(), in.Offset, writeDone)
-	if cached {
+	fs.startWrite(r, h, in.Offset, writeDone)
+}
+
+func (fs *FS) startWrite(r *fuse.Request, h *handle, off uint64, done func(*ninep.IO)) {
+	t := newTransfer(r, h.node, r.Payload(), off, done)
+	if fuse.In[fuse.WriteIn](r).WriteFlags&fuse.WriteCache != 0 {
 		t.io.LostTimeout = fs.o.WritebackTimeout
 	}
 	h.fid.StartWrite(&t.io)
@@ -150,17 +203,23 @@ func (fs *FS) write(r *fuse.Request) {
 
 func writeDone(io *ninep.IO) {
 	t := io.Owner.(*transfer)
-	t.ended()
+	if t.ended() {
+		t.answerWrite()
+	}
+	t.leave()
+}
+
+func (t *transfer) answerWrite() {
+	io := &t.io
 	if io.N > 0 {
 		t.node.wrote(uint64(io.Offset) + uint64(io.N))
 	}
 	if io.Err != nil && (io.N == 0 || fuse.In[fuse.WriteIn](t.r).WriteFlags&fuse.WriteCache != 0) {
 		// Of write-back the kernel looks at nothing but the error.
 		t.r.ReplyError(errnoOf(io.Err))
-	} else {
-		t.r.ReplyWrite(uint32(io.N))
+		return
 	}
-	t.drop()
+	t.r.ReplyWrite(uint32(io.N))
 }
 
 // append is a WRITE through an O_APPEND handle where the kernel's idea of the end is not known to be right: another client may
@@ -176,86 +235,16 @@ func (fs *FS) append(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	n, err := h.fid.Write(ctx, r.Payload(), int64(attr.Size))
-	if n > 0 {
-		h.node.wrote(attr.Size + uint64(n))
+	h.node.measured(attr.Size)
+	done := writeDone
+	if attr.Size != in.Offset && fs.o.Cache != CacheNone {
+		// The kernel puts the data at the wrong place in its pages, which it holds locked until the answer.
+		id := h.node.id
+		done = func(io *ninep.IO) {
+			writeDone(io)
+			fs.pool.post(func() { fs.notify(id, true) })
+		}
 	}
-	if err != nil && n == 0 {
-		return err
-	}
-	id, missed := h.node.id, attr.Size != in.Offset
-	r.ReplyWrite(uint32(n))
-	if missed && fs.o.Cache != CacheNone {
-		// The kernel has put the data at the wrong place in its pages. It holds them locked until the answer.
-		fs.pool.post(func() { fs.notify(id, true) })
-	}
+	fs.startWrite(r, h, attr.Size, done)
 	return nil
-}
-
-// readQueue is the READs that wait for a slot. They have a goroutine of their own: pages that they fill can be what every
-// worker waits for.
-type readQueue struct {
-	fs    *FS
-	mu    sync.Mutex
-	wake  sync.Cond
-	queue []waitingRead
-	stop  bool
-	done  chan struct{}
-}
-
-type waitingRead struct {
-	r *fuse.Request
-	h *handle
-}
-
-func (q *readQueue) start(fs *FS) {
-	q.fs, q.done = fs, make(chan struct{})
-	q.wake.L = &q.mu
-	go q.run()
-}
-
-func (q *readQueue) push(r *fuse.Request, h *handle) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.queue = append(q.queue, waitingRead{r, h})
-	q.wake.Signal()
-}
-
-// close ends the goroutine. Nothing may be pushed any more, and what waits fails because the file system's context has ended.
-func (q *readQueue) close() {
-	q.mu.Lock()
-	q.stop = true
-	q.wake.Signal()
-	q.mu.Unlock()
-	<-q.done
-}
-
-func (q *readQueue) run() {
-	defer close(q.done)
-	for {
-		w, ok := q.next()
-		if !ok {
-			return
-		}
-		slot, err := q.fs.o.Arena.Get(q.fs.ctx, int(fuse.In[fuse.ReadIn](w.r).Size))
-		if err != nil {
-			w.r.ReplyError(unix.EIO)
-			continue
-		}
-		startRead(w.r, w.h, slot)
-	}
-}
-
-func (q *readQueue) next() (waitingRead, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.queue) == 0 {
-		if q.stop {
-			return waitingRead{}, false
-		}
-		q.wake.Wait()
-	}
-	w := q.queue[0]
-	q.queue = q.queue[1:]
-	return w, true
 }

@@ -1,6 +1,7 @@
 package ninefs
 
 import (
+	"errors"
 	"slices"
 	"sync"
 
@@ -11,8 +12,11 @@ import (
 
 // node is the in-process side of a nodeRecord.
 type node struct {
-	id  uint64
-	rec *nodeRecord // names and counts are guarded by tree.mu, the rest by content.mu
+	id      uint64
+	file    fileKey
+	qidType uint8
+	// rec is another node's once this one has ended. Names and counts are guarded by tree.mu, the rest by content.mu.
+	rec *nodeRecord
 
 	// Guarded by tree.mu.
 	same  *node  // the next node of one fileKey
@@ -21,7 +25,8 @@ type node struct {
 
 	content content
 	caps    absence
-	fids    []*cachedFid         // guarded by fidCache.mu
+	fids    []*cachedFid // guarded by fidCache.mu, as ended
+	ended   bool
 	opened  map[*handle]struct{} // guarded by handles.mu
 }
 
@@ -51,7 +56,7 @@ func newTree(root ninep.Attr, gone func(*node)) (*tree, error) {
 	}
 	t := &tree{table: table, byKey: map[fileKey]*node{}, byPlace: map[place]*node{}, gone: gone}
 	if t.root, err = t.add(root, false); err != nil {
-		return nil, err
+		return nil, errors.Join(err, table.Close())
 	}
 	t.root.holds = 1
 	return t, nil
@@ -80,14 +85,14 @@ func (t *tree) add(a ninep.Attr, twin bool) (*node, error) {
 	if err != nil {
 		return nil, unix.ENOMEM
 	}
-	n := &node{id: id, rec: rec, links: a.Nlink}
+	key := keyOf(a)
+	n := &node{id: id, file: key, qidType: uint8(a.QID.Type), rec: rec, links: a.Nlink}
 	rec.Path, rec.QIDType, rec.Format, rec.Ino = a.QID.Path, uint8(a.QID.Type), a.Mode&unix.S_IFMT, a.QID.Path
 	rec.setStamp(stampOf(a))
 	n.content.mode = a.Mode
 	if twin {
 		rec.Ino = id | 1<<63
 	}
-	key := keyOf(a)
 	n.same = t.byKey[key]
 	t.byKey[key] = n
 	for int(indexOf(id)) >= len(t.nodes) {
@@ -171,7 +176,7 @@ func (t *tree) settle(n, dir *node, name string) {
 
 // disown lets no file found from now on be this node.
 func (t *tree) disown(n *node) {
-	key := n.key()
+	key := n.file
 	head := t.byKey[key]
 	if head == n {
 		head = n.same
@@ -230,12 +235,7 @@ func (t *tree) at(a ninep.Attr, dir *node, name string) *node {
 	return nil
 }
 
-// key is what the locks on a file are kept by.
-func (n *node) key() fileKey { return fileKey{n.rec.Path, n.rec.Format} }
-
-func (n *node) is(a ninep.Attr) bool {
-	return n.key() == keyOf(a)
-}
+func (n *node) is(a ninep.Attr) bool { return n.file == keyOf(a) }
 
 // enter returns the node of a file found at (dir, name), with one lookup more, and makes it where there is none. twins are
 // nodes that it can't be.
@@ -321,11 +321,11 @@ func (t *tree) named(dir *node, name string) *node {
 	return t.byPlace[place{indexOf(dir.id), name}]
 }
 
-// where returns a node's directory and name; nil for one whose name is not known, and for the root.
+// where returns a node's directory and name; nil for one whose name is not known or that has ended, and for the root.
 func (t *tree) where(n *node) (dir *node, name string) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if n.rec.Parent == 0 {
+	if t.find(n.id) != n || n.rec.Parent == 0 {
 		return nil, ""
 	}
 	return t.nodes[n.rec.Parent], n.rec.name()
@@ -351,7 +351,7 @@ func (t *tree) under(n, top *node) bool {
 
 func (t *tree) below(n, top *node) bool {
 	for n != top {
-		if n.rec.Parent == 0 {
+		if t.find(n.id) != n || n.rec.Parent == 0 {
 			return false
 		}
 		n = t.nodes[n.rec.Parent]

@@ -1,6 +1,7 @@
 package ninefs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -71,7 +72,7 @@ func (fs *FS) onXattrs(ctx context.Context, r *fuse.Request, op func(*node, *nin
 func (fs *FS) getxattr(ctx context.Context, r *fuse.Request) error {
 	name := string(r.Name())
 	return fs.onXattrs(ctx, r, func(n *node, f *ninep.Fid) error {
-		value, err := f.GetXattr(ctx, name)
+		value, err := abandonable(ctx, func() ([]byte, error) { return f.GetXattr(ctx, name) })
 		if name == capability && (errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP)) {
 			n.caps.set(fs.ttl)
 			err = unix.ENODATA
@@ -85,7 +86,7 @@ func (fs *FS) getxattr(ctx context.Context, r *fuse.Request) error {
 
 func (fs *FS) listxattr(ctx context.Context, r *fuse.Request) error {
 	return fs.onXattrs(ctx, r, func(_ *node, f *ninep.Fid) error {
-		names, err := f.ListXattr(ctx)
+		names, err := abandonable(ctx, func() ([]string, error) { return f.ListXattr(ctx) })
 		if err != nil {
 			return err
 		}
@@ -114,23 +115,22 @@ func replyXattr(r *fuse.Request, value []byte) error {
 }
 
 func (fs *FS) setxattr(ctx context.Context, r *fuse.Request) error {
-	flags := fuse.In[fuse.SetxattrIn](r).Flags
-	return fs.onXattrs(ctx, r, func(n *node, f *ninep.Fid) error {
-		n.caps.set(0)
-		if err := f.SetXattr(ctx, string(r.Name()), r.Payload(), flags); err != nil {
-			return err
-		}
-		r.ReplyOK()
-		return nil
-	})
+	flags, name, value := fuse.In[fuse.SetxattrIn](r).Flags, string(r.Name()), bytes.Clone(r.Payload())
+	return fs.changeXattr(ctx, r, func(f *ninep.Fid) error { return f.SetXattr(ctx, name, value, flags) })
 }
 
 func (fs *FS) removexattr(ctx context.Context, r *fuse.Request) error {
-	return fs.onXattrs(ctx, r, func(_ *node, f *ninep.Fid) error {
-		if err := f.RemoveXattr(ctx, string(r.Name())); err != nil {
-			return err
+	name := string(r.Name())
+	return fs.changeXattr(ctx, r, func(f *ninep.Fid) error { return f.RemoveXattr(ctx, name) })
+}
+
+func (fs *FS) changeXattr(ctx context.Context, r *fuse.Request, change func(*ninep.Fid) error) error {
+	return fs.onXattrs(ctx, r, func(n *node, f *ninep.Fid) error {
+		n.caps.set(0)
+		_, err := abandonable(ctx, func() (struct{}, error) { return struct{}{}, change(f) })
+		if err == nil {
+			r.ReplyOK()
 		}
-		r.ReplyOK()
-		return nil
+		return err
 	})
 }
