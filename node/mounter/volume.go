@@ -16,8 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// drainGrace is how long the requests of an ended connection may take before
-// the volume lets go of its session, which ends them if it was the last.
+// drainGrace is how long the requests of an ended connection, and the scan of
+// its use, may take before the volume lets go of its session, which ends them if
+// it was the last.
 const drainGrace = 5 * time.Second
 
 // Volume is a volume that can be, or is, served. Its methods are safe for
@@ -167,11 +168,11 @@ func (v *Volume) finish(now *served) {
 	defer close(v.done)
 	v.err = now.conn.Wait()
 	close(v.ended)
+	letGo := sync.OnceFunc(func() { v.sessions.put(v.session) })
+	impatient := time.AfterFunc(drainGrace, letGo)
 	if now.scanner != nil {
 		now.scanner.Stop()
 	}
-	letGo := sync.OnceFunc(func() { v.sessions.put(v.session) })
-	impatient := time.AfterFunc(drainGrace, letGo)
 	err := now.conn.Close(context.Background())
 	impatient.Stop()
 	if err == nil { // else requests are still out that use the file system

@@ -70,7 +70,9 @@ func (s *Scanner) Last() (Count, bool) {
 	return Count{}, false
 }
 
-// Stop ends the scanner and waits for that; it waits for no server.
+// Stop ends the scanner and waits for that: as long as a server that answers
+// nothing has the memory of a directory's entries, until the session loses it or
+// is closed.
 func (s *Scanner) Stop() {
 	s.cancel()
 	<-s.done

@@ -126,7 +126,7 @@ func TestFilesThatGoMeanwhile(t *testing.T) {
 	}
 }
 
-func TestStopWaitsForNoServer(t *testing.T) {
+func TestStopWaitsForNoLostServer(t *testing.T) {
 	e := nodetest.Export(t)
 	tree(t, e.Root)
 	root := nodetest.Attach(t, e)
