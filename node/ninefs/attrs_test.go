@@ -68,6 +68,9 @@ func as(t *testing.T, uid, gid uint32, command ...string) error {
 	return nil
 }
 
+// python is the command that does this with its argument.
+func python(what string) []string { return []string{"python3", "-c", "import os, sys; " + what} }
+
 // TestMakerOwns: one attach serves everybody, and what a user makes is the user's all the same.
 func TestMakerOwns(t *testing.T) {
 	onServers(t, func(t *testing.T, s share) {
@@ -89,6 +92,9 @@ func TestMakerOwns(t *testing.T) {
 			{"open", "link", []string{"ln", "-s", "x"}, unix.S_IFLNK | 0o777, 1002},
 			{"open", "fifo", []string{"mkfifo"}, unix.S_IFIFO | 0o644, 1002},
 			{"open", "suid", []string{"install", "-m", "4755", "/dev/null"}, unix.S_IFREG | 0o4755, 1002},
+			{"open", "created suid", python("os.close(os.open(sys.argv[1], os.O_CREAT|os.O_WRONLY, 0o4711))"), unix.S_IFREG | 0o4711, 1002},
+			{"open", "mknod suid", python("os.mknod(sys.argv[1], 0o4711)"), unix.S_IFREG | 0o4711, 1002},
+			{"team", "created sgid", python("os.close(os.open(sys.argv[1], os.O_CREAT|os.O_WRONLY, 0o2701))"), unix.S_IFREG | 0o2701, 77},
 			{"team", "file", []string{"touch"}, unix.S_IFREG | 0o644, 77},
 			{"team", "dir", []string{"mkdir"}, unix.S_IFDIR | 0o2755, 77},
 		} {

@@ -183,7 +183,7 @@ func TestKilledWithoutServer(t *testing.T) {
 	start()
 	frozen.Signal(t, syscall.SIGCONT)
 	for i, m := range mounts {
-		stat(t, m.path(fmt.Sprint(i, " stat")))
+		stat(t, m.path(fmt.Sprint(i, " write")))
 	}
 }
 

@@ -95,6 +95,30 @@ func TestUnlikeFilesOfOneNumber(t *testing.T) {
 	}
 }
 
+// TestEndedNode: who still holds a node that has ended learns nothing of the one that has its record by then, and no fid is
+// kept for it.
+func TestEndedNode(t *testing.T) {
+	tree := testTree(t)
+	old := enter(t, tree, dirAttr(2), tree.root, "old")
+	tree.forget(old.id, 1)
+	successor := enter(t, tree, dirAttr(3), tree.root, "new")
+	if indexOf(successor.id) != indexOf(old.id) {
+		t.Fatal("the record was not used again")
+	}
+	if dir, name := tree.where(old); dir != nil {
+		t.Errorf("a node that has ended is said to be %q", name)
+	}
+	if tree.under(old, tree.root) {
+		t.Error("a node that has ended is said to be below the root")
+	}
+	cache := fidCache{bound: 8}
+	cache.end(old)
+	cache.add(old, 0, new(ninep.Fid))
+	if cache.has(old, 0) || cache.used.Len() > 0 {
+		t.Error("a fid of a node that has ended is kept")
+	}
+}
+
 // TestTurnedRound: another client put a directory below the one that was below it.
 func TestTurnedRound(t *testing.T) {
 	tree := testTree(t)
