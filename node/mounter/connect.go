@@ -69,10 +69,10 @@ func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 
 // usage is what df shows of the volume: the size of its claim and the last
 // count of its use.
-func (v *Volume) usage(context.Context) ninefs.Usage {
+func (v *Volume) usage(ctx context.Context) ninefs.Usage {
 	u := ninefs.Usage{Capacity: uint64(v.capacity.Load())}
 	if now := v.served.Load(); now != nil && now.scanner != nil {
-		count, known := now.scanner.Last()
+		count, known := now.scanner.Last(ctx)
 		u.Used, u.Files, u.UsedKnown = uint64(count.Bytes), uint64(count.Inodes), known
 	}
 	return u

@@ -15,18 +15,18 @@ func (v *Volume) Stats(ctx context.Context) (Usage, error) {
 	if err != nil {
 		return Usage{}, v.session.explain(err)
 	}
-	return v.figures(share), nil
+	return v.figures(ctx, share), nil
 }
 
 // figures makes the volume's own figures of the share's.
-func (v *Volume) figures(share ninep.Statfs) Usage {
+func (v *Volume) figures(ctx context.Context, share ninep.Statfs) Usage {
 	whole := ofShare(share)
 	if v.spec.Context.Parameters.Capacity != params.CapacityReport {
 		return whole
 	}
 	var count usage.Count
 	if now := v.served.Load(); now != nil && now.scanner != nil {
-		count, _ = now.scanner.Last()
+		count, _ = now.scanner.Last(ctx)
 	}
 	return ofVolume(whole, v.capacity.Load(), count)
 }

@@ -24,8 +24,7 @@ type Count struct {
 type Options struct {
 	// Interval is the time between two scans; after one that took longer than a
 	// tenth of it, the next comes later, in proportion. Who asks makes it come
-	// earlier, so that a small tree's figures are fresh while somebody looks:
-	// after a second, or a hundred times what the last scan took.
+	// earlier, so that a small tree's figures are fresh while somebody looks.
 	Interval time.Duration // default 5 minutes
 	// Budget is the share of the time in which a scan has a message under way;
 	// the rest it sleeps. It never has more than one or two.
@@ -36,11 +35,28 @@ type Options struct {
 type Scanner struct {
 	options Options
 	root    *ninep.Fid
-	last    atomic.Pointer[Count]
-	asked   chan struct{} // holds one if Last was called since the last scan
+	latest  atomic.Pointer[result] // never nil
+	asked   chan struct{}          // holds one if Last was called since the last scan
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
+
+// result is a complete count, or that there is none yet.
+type result struct {
+	Count
+	took     time.Duration
+	outdated chan struct{} // closed when there is a newer one
+}
+
+// patience is how long who asks is made to wait for a newer count.
+const patience = 50 * time.Millisecond
+
+// freshFor is how long a count is new enough for who asks, so that asking costs
+// a server no more than a hundredth of its time.
+func (r *result) freshFor() time.Duration { return max(2*patience, 100*r.took) }
+
+// due reports whether a newer count is wanted and will be there soon.
+func (r *result) due() bool { return r.took < patience && time.Since(r.Time) >= r.freshFor() }
 
 // Start starts counting the tree at root, at once. root stays the caller's and
 // must live until Stop has returned. ctx carries the logger; its end stops the
@@ -54,20 +70,32 @@ func Start(ctx context.Context, root *ninep.Fid, o Options) *Scanner {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Scanner{options: o, root: root, asked: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
+	s.latest.Store(&result{outdated: make(chan struct{})})
 	go s.run(ctx)
 	return s
 }
 
-// Last returns the latest complete count. Before the first there is none.
-func (s *Scanner) Last() (Count, bool) {
+// Last returns the latest complete count; before the first there is none. A
+// small tree is counted anew while the caller waits, a twentieth of a second at
+// the most, unless the latest count is fresh.
+func (s *Scanner) Last(ctx context.Context) (Count, bool) {
 	select {
 	case s.asked <- struct{}{}:
 	default:
 	}
-	if count := s.last.Load(); count != nil {
-		return *count, true
+	r := s.latest.Load()
+	if r.due() {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-r.outdated:
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-s.done:
+		}
+		r = s.latest.Load()
 	}
-	return Count{}, false
+	return r.Count, !r.Time.IsZero()
 }
 
 // Stop ends the scanner and waits for that: as long as a server that answers
@@ -87,20 +115,22 @@ func (s *Scanner) run(ctx context.Context) {
 		count, err := scan(ctx, s.root, &pacer{budget: s.options.Budget})
 		took := time.Since(start)
 		if err == nil {
-			s.last.Store(&count)
+			before := s.latest.Swap(&result{Count: count, took: took, outdated: make(chan struct{})})
+			close(before.outdated)
 			logger.V(4).Info("Counted the volume's use", "bytes", count.Bytes, "inodes", count.Inodes, "duration", took.String())
 		} else if ctx.Err() == nil {
 			logger.V(2).Info("Could not count the volume's use", "reason", err.Error())
 		}
-		s.rest(ctx, took)
+		s.rest(ctx)
 	}
 }
 
 // rest waits for the time of the next scan.
-func (s *Scanner) rest(ctx context.Context, took time.Duration) {
-	regular := time.NewTimer(max(s.options.Interval, 10*took))
+func (s *Scanner) rest(ctx context.Context) {
+	r := s.latest.Load()
+	regular := time.NewTimer(max(s.options.Interval, 10*r.took))
 	defer regular.Stop()
-	early := time.NewTimer(max(time.Second, 100*took))
+	early := time.NewTimer(r.freshFor())
 	defer early.Stop()
 	select {
 	case <-ctx.Done():

@@ -30,7 +30,7 @@ func counted(t *testing.T, s *usage.Scanner, what string, holds func(usage.Count
 	var count usage.Count
 	nodetest.Eventually(t, what, func() bool {
 		var known bool
-		count, known = s.Last()
+		count, known = s.Last(t.Context())
 		return known && holds(count)
 	})
 	return count
@@ -133,7 +133,7 @@ func TestStopWaitsForNoLostServer(t *testing.T) {
 	s := usage.Start(t.Context(), root, usage.Options{Budget: 0.01})
 	e.Kill()
 	s.Stop()
-	if _, known := s.Last(); known {
+	if _, known := s.Last(t.Context()); known {
 		t.Error("a count was completed without a server")
 	}
 }

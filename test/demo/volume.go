@@ -145,6 +145,9 @@ func (c *cluster) stats(ctx context.Context) (string, error) {
 		if u.GetUnit() == csi.VolumeUsage_BYTES && u.GetTotal() != volumeSize {
 			return "", fmt.Errorf("the volume claims to have %d bytes, it was made with %d", u.GetTotal(), int64(volumeSize))
 		}
+		if u.GetUnit() == csi.VolumeUsage_BYTES && u.GetUsed() < fileSize {
+			return "", fmt.Errorf("%d bytes are said to be used, %d were written", u.GetUsed(), int64(fileSize))
+		}
 	}
 	if len(told) == 0 {
 		return "", errors.New("no figures")
