@@ -89,7 +89,10 @@ func (n *node) parted() (a ninep.Attr, ok bool) {
 		return a, false
 	}
 	a = *c.last
-	if a.Nlink = 0; a.Size != n.rec.Size {
+	if a.Nlink--; n.rec.isDir() {
+		a.Nlink = 0
+	}
+	if a.Size != n.rec.Size {
 		a.Size, a.Blocks = n.rec.Size, (n.rec.Size+511)/512
 	}
 	return a, true

@@ -72,15 +72,19 @@ func isAny(err error, of ...unix.Errno) bool {
 // borrow returns a fid of a node.
 func (fs *FS) borrow(ctx context.Context, n *node, uid uint32) (loan, error) {
 	if f := fs.fids.get(n, uid); f != nil {
-		return loan{f.Fid, f, true}, nil
+		l := loan{f.Fid, f, true}
+		if dir, _ := fs.tree.where(n); dir == nil && n != fs.tree.root {
+			return fs.checked(ctx, n, l)
+		}
+		return l, nil
 	}
 	if n == fs.tree.root {
 		return fs.attach(ctx, uid)
 	}
-	top, names := fs.path(n, uid)
+	top, names, at := fs.path(n, uid)
 	if top == nil {
 		if h := fs.handles.of(n); h != nil {
-			return loan{Fid: h.fid}, nil
+			return fs.checked(ctx, n, loan{Fid: h.fid})
 		}
 		return loan{}, unix.ESTALE
 	}
@@ -90,18 +94,35 @@ func (fs *FS) borrow(ctx context.Context, n *node, uid uint32) (loan, error) {
 	}
 	defer fs.giveBack(from)
 	fid, err := fs.bind(func() (*ninep.Fid, error) { return from.Walk(ctx, names...) })
-	if isGone(err) {
-		return loan{}, unix.ESTALE
+	if err == nil {
+		if q := fid.QID(); q.Path == n.file.path && uint8(q.Type) == n.qidType {
+			f := fs.fids.add(n, uid, fid)
+			return loan{f.Fid, f, false}, nil
+		}
+		fid.Drop()
+		err = unix.ESTALE
 	}
-	if err != nil {
+	if !isGone(err) {
 		return loan{}, err
 	}
-	if q := fid.QID(); q.Path != n.file.path || uint8(q.Type) != n.qidType {
-		fid.Drop()
-		return loan{}, unix.ESTALE
+	if fs.tree.strayed(n, at) {
+		return fs.borrow(ctx, n, uid)
 	}
-	f := fs.fids.add(n, uid, fid)
-	return loan{f.Fid, f, false}, nil
+	return loan{}, unix.ESTALE
+}
+
+// checked returns a fid of a node that has no name, if it still is the node's: a server that goes by the path under which the
+// fid came about may have another file there by now.
+func (fs *FS) checked(ctx context.Context, n *node, l loan) (loan, error) {
+	attr, err := l.Getattr(ctx, ninep.AttrBasic)
+	if err == nil && !n.is(attr) {
+		err = unix.ESTALE
+	}
+	if err != nil {
+		fs.giveBack(l)
+		return loan{}, err
+	}
+	return l, nil
 }
 
 // attach returns a fid of the root for a user of access by user.
@@ -114,17 +135,20 @@ func (fs *FS) attach(ctx context.Context, uid uint32) (loan, error) {
 	return loan{f.Fid, f, false}, nil
 }
 
-// path returns the nearest directory above a node that a fid is at hand of, and the names that lead from there; nil where the
-// way is not known.
-func (fs *FS) path(n *node, uid uint32) (top *node, names []string) {
+// path returns the nearest directory above a node that a fid is at hand of, the names that lead from there, and the node's own
+// place at their end; nil where the way is not known.
+func (fs *FS) path(n *node, uid uint32) (top *node, names []string, at place) {
 	for {
 		dir, name := fs.tree.where(n)
 		if dir == nil {
-			return nil, nil
+			return nil, nil, place{}
+		}
+		if len(names) == 0 {
+			at = place{indexOf(dir.id), name}
 		}
 		names = append([]string{name}, names...)
 		if dir == fs.tree.root || fs.fids.has(dir, uid) {
-			return dir, names
+			return dir, names, at
 		}
 		n = dir
 	}

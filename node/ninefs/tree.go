@@ -19,9 +19,10 @@ type node struct {
 	rec *nodeRecord
 
 	// Guarded by tree.mu.
-	same  *node  // the next node of one fileKey
-	holds int    // reasons besides the kernel's to keep the node
-	links uint64 // st_nlink as the server last told
+	same   *node   // the next node of one fileKey
+	places []place // where it was seen, the latest last, which rec has too: more than one if it has several names
+	holds  int     // reasons besides the kernel's to keep the node
+	links  uint64  // st_nlink as the server last told
 
 	content content
 	caps    absence
@@ -30,7 +31,10 @@ type node struct {
 	opened  map[*handle]struct{} // guarded by handles.mu
 }
 
-// place is where a node was last seen: one name of a file that may have several.
+// mostPlaces bounds how many names of a file are kept in mind.
+const mostPlaces = 8
+
+// place is where a node was seen.
 type place struct {
 	dir  uint32 // index of the directory's node
 	name string
@@ -140,22 +144,44 @@ func (t *tree) end(n *node) {
 	}
 }
 
-// leave takes a node's name away and returns the directory that it was in. The caller ends the directory.
-func (t *tree) leave(n *node) *node {
-	if n.rec.Parent == 0 {
+// drop takes one name of a node away and returns the directory that it was in, nil if the node did not have it. The caller ends
+// the directory.
+func (t *tree) drop(n *node, p place) *node {
+	i := slices.Index(n.places, p)
+	if i < 0 {
 		return nil
 	}
-	dir := t.nodes[n.rec.Parent]
-	delete(t.byPlace, place{n.rec.Parent, n.rec.name()})
-	n.rec.Parent, n.rec.NameLen = 0, 0
+	n.places = slices.Delete(n.places, i, i+1)
+	delete(t.byPlace, p)
+	n.recordPlace()
+	dir := t.nodes[p.dir]
 	dir.rec.Children--
 	return dir
 }
 
-// settle names a node; whoever had the name before loses it.
+// leave takes all names of a node away and returns the directory that it was in last. The caller ends the directory.
+func (t *tree) leave(n *node) (dir *node) {
+	for len(n.places) > 0 {
+		t.end(dir)
+		dir = t.drop(n, n.places[0])
+	}
+	return dir
+}
+
+// recordPlace notes in the node's record where it was last seen.
+func (n *node) recordPlace() {
+	n.rec.Parent, n.rec.NameLen = 0, 0
+	if len(n.places) > 0 {
+		last := n.places[len(n.places)-1]
+		n.rec.Parent = last.dir
+		n.rec.setName(last.name)
+	}
+}
+
+// settle names a node; whoever had the name before loses it. A file with several names keeps those that it was seen under.
 func (t *tree) settle(n, dir *node, name string) {
 	p := place{indexOf(dir.id), name}
-	if n.rec.Parent == p.dir && n.rec.name() == name {
+	if len(n.places) == 1 && n.places[0] == p {
 		return
 	}
 	dir.rec.Children++
@@ -164,14 +190,20 @@ func (t *tree) settle(n, dir *node, name string) {
 		defer t.end(t.leave(dir))
 	}
 	if old := t.byPlace[p]; old != nil {
-		t.leave(old)
-		defer t.end(old)
+		defer t.end(t.drop(old, p))
+		if old != n {
+			defer t.end(old)
+		}
 	}
-	left := t.leave(n)
-	n.rec.Parent = p.dir
-	n.rec.setName(name)
+	switch {
+	case n.rec.isDir() || n.links <= 1:
+		defer t.end(t.leave(n))
+	case len(n.places) == mostPlaces:
+		defer t.end(t.drop(n, n.places[0]))
+	}
+	n.places = append(n.places, p)
 	t.byPlace[p] = n
-	t.end(left)
+	n.recordPlace()
 }
 
 // disown lets no file found from now on be this node.
@@ -195,9 +227,10 @@ func (t *tree) disown(n *node) {
 
 // bury takes a removed name from a node, and ends its identity if that was the last one: the server may give its number to
 // a new file.
-func (t *tree) bury(n *node) {
-	dir := t.leave(n)
+func (t *tree) bury(n *node, p place) {
+	dir := t.drop(n, p)
 	if n.rec.isDir() || n.links <= 1 {
+		t.end(t.leave(n))
 		t.disown(n)
 	} else {
 		n.links--
@@ -285,21 +318,25 @@ func (t *tree) linked(n *node, a ninep.Attr, dir *node, name string) {
 func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string, nameless func(*node)) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.byPlace[place{indexOf(oldDir.id), oldName}]
-	old := t.byPlace[place{indexOf(newDir.id), newName}]
+	from, to := place{indexOf(oldDir.id), oldName}, place{indexOf(newDir.id), newName}
+	n, old := t.byPlace[from], t.byPlace[to]
 	switch {
-	case old == nil || old == n:
+	case old == nil:
+	case old == n:
+		return nil // two names of one file: rename(2) does nothing
 	case n == nil && old.links > 1:
-		// Perhaps the two names are of one file, and then rename(2) does nothing: it is found again by either.
-		dir := t.leave(old)
+		// Perhaps the two names are of one file: it is found again by either.
+		dir := t.drop(old, to)
 		t.end(old)
 		t.end(dir)
 	default:
 		nameless(old)
-		t.bury(old)
+		t.bury(old, to)
 	}
 	if n != nil {
+		dir := t.drop(n, from)
 		t.settle(n, newDir, newName)
+		t.end(dir)
 	}
 	return n
 }
@@ -308,10 +345,23 @@ func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string,
 func (t *tree) removed(dir *node, name string, nameless func(*node)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := t.byPlace[place{indexOf(dir.id), name}]; n != nil {
+	p := place{indexOf(dir.id), name}
+	if n := t.byPlace[p]; n != nil {
 		nameless(n)
-		t.bury(n)
+		t.bury(n, p)
 	}
+}
+
+// strayed is told that a node is not at a place, and reports whether it has another name to be looked for by.
+func (t *tree) strayed(n *node, p place) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.find(n.id) != n || len(n.places) < 2 {
+		return false
+	}
+	dir := t.drop(n, p)
+	t.end(dir)
+	return dir != nil
 }
 
 // named returns the node last seen at a place, or nil.

@@ -60,6 +60,44 @@ func TestHardLinksShareANode(t *testing.T) {
 	}
 }
 
+// TestNamesOfHardLinks: each name of a file leads on when another goes or moves.
+func TestNamesOfHardLinks(t *testing.T) {
+	tree := testTree(t)
+	n := enter(t, tree, fileAttr(7, 1), tree.root, "a")
+	tree.linked(n, fileAttr(7, 2), tree.root, "c")
+	if moved := tree.moved(tree.root, "a", tree.root, "d", func(*node) {}); moved != n {
+		t.Fatal("the rename of the older name moved nothing")
+	}
+	tree.removed(tree.root, "c", func(*node) {})
+	if dir, name := tree.where(n); dir != tree.root || name != "d" {
+		t.Errorf("it is %q, want d", name)
+	}
+	tree.removed(tree.root, "d", func(*node) {})
+	if dir, name := tree.where(n); dir != nil {
+		t.Errorf("without a name it is %q", name)
+	}
+	tree.forget(n.id, n.rec.Lookups)
+	if left := alive(tree); left != 1 || tree.root.rec.Children != 0 {
+		t.Errorf("%d nodes left, %d children of the root", left, tree.root.rec.Children)
+	}
+}
+
+// TestStrayedName: a name that no longer leads to its file gives way to another that does.
+func TestStrayedName(t *testing.T) {
+	tree := testTree(t)
+	n := enter(t, tree, fileAttr(7, 2), tree.root, "a")
+	enter(t, tree, fileAttr(7, 2), tree.root, "b")
+	if !tree.strayed(n, place{indexOf(tree.root.id), "b"}) {
+		t.Fatal("no other name is known")
+	}
+	if _, name := tree.where(n); name != "a" {
+		t.Errorf("it is %q, want a", name)
+	}
+	if tree.strayed(n, place{indexOf(tree.root.id), "a"}) {
+		t.Error("the last name was given up")
+	}
+}
+
 // TestNumberOfARemovedFile: a server gives the number of a removed file to the next.
 func TestNumberOfARemovedFile(t *testing.T) {
 	tree := testTree(t)
