@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ type deviceLoop struct {
 	raw  syscall.RawConn
 	// turn is held by the reader that waits for a request, from there until the request is published.
 	turn   sync.Mutex
+	spares atomic.Int32    // spare buffers that are out
 	ctx    context.Context // ends with stop; for the wait for buffers
 	cancel context.CancelFunc
 }

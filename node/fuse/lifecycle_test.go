@@ -362,6 +362,43 @@ func (s *onlySlot) Release() {
 	s.pool.token <- struct{}{}
 }
 
+// TestInterruptWithoutABuffer: while requests hold every buffer, a killed process still gets away.
+func TestInterruptWithoutABuffer(t *testing.T) {
+	fs := newMemFS(t)
+	fs.add("data", nil).size = 1 << 20
+	held := make(chan *fuse.Request, 2)
+	fs.setTake(func(r *fuse.Request) bool {
+		if r.Opcode() != fuse.OpWrite && r.Opcode() != fuse.OpRead {
+			return false
+		}
+		held <- r
+		return true
+	})
+	buffers := newOneSlot()
+	t.Cleanup(buffers.close) // after the unmount, which mount sees to
+	m := mount(t, fs, fuse.Config{Buffers: buffers})
+	fd := open(t, m.path("data"), unix.O_WRONLY|unix.O_DIRECT)
+	cmd, _, _ := m.start(t, "data")
+	read := receive(t, "a READ", held)
+	ctx := read.Context()
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := unix.Pwrite(fd, make([]byte, 4096), 0)
+		wrote <- err
+	}()
+	write := receive(t, "a WRITE", held)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, "the READ's context to end", ctx.Done())
+	read.ReplyError(unix.EINTR)
+	write.ReplyWrite(4096)
+	if err := receive(t, "the write", wrote); err != nil {
+		t.Errorf("write: %v", err)
+	}
+	_ = cmd.Wait()
+}
+
 func TestReaderWaitsForABuffer(t *testing.T) {
 	for _, end := range []string{"release", "close", "abort"} {
 		t.Run(end, func(t *testing.T) {

@@ -11,9 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endCheck is how often a reader without a buffer looks whether the connection has ended meanwhile. The buffers may all be with
-// requests that only its end will finish.
-const endCheck = time.Second
+// The buffers may all be with requests that wait for something that only a request still unread will bring about: an
+// INTERRUPT, a FORGET, or the connection's end. So a reader that has waited for spareDelay takes one of its connection's spare
+// buffers, of which there are mostSpares and which are made when they are wanted.
+const (
+	spareDelay = time.Second
+	mostSpares = 16
+)
 
 // reader reads requests, one at a time, and has them carried out.
 type reader struct {
@@ -103,39 +107,26 @@ func (rd *reader) tryRead(fd uintptr) bool {
 
 // takeSlot gets the receive buffer.
 func (rd *reader) takeSlot(fd uintptr) error {
-	size := rd.loop.conn.cfg.MaxWrite
-	slot := rd.loop.conn.cfg.Buffers.TryGet(size)
+	cfg := &rd.loop.conn.cfg
+	slot := cfg.Buffers.TryGet(cfg.MaxWrite)
 	for slot == nil {
-		ctx, cancel := context.WithTimeout(rd.loop.ctx, endCheck)
+		ctx, cancel := context.WithTimeout(rd.loop.ctx, spareDelay)
 		var err error
-		slot, err = rd.loop.conn.cfg.Buffers.Get(ctx, size)
+		slot, err = cfg.Buffers.Get(ctx, cfg.MaxWrite)
 		timeout := ctx.Err() == context.DeadlineExceeded
 		cancel()
 		switch {
 		case err == nil:
 		case !timeout:
 			return fmt.Errorf("receive buffer: %w", err)
-		case ended(fd):
-			slot = heapBuffer(make([]byte, size)) // only to be told how it ended: nothing is read any more
+		default:
+			slot = rd.loop.spare(fd, cfg.MaxWrite)
 		}
 	}
 	rd.slot = slot
-	setIovec(&rd.iov[1], slot.Bytes()[:size])
+	setIovec(&rd.iov[1], slot.Bytes()[:cfg.MaxWrite])
 	return nil
 }
-
-// ended reports whether the connection has ended.
-func ended(fd uintptr) bool {
-	fds := []unix.PollFd{{Fd: int32(fd)}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0 && fds[0].Revents&unix.POLLERR != 0
-}
-
-// heapBuffer is a Buffer of the garbage collector's.
-type heapBuffer []byte
-
-func (b heapBuffer) Bytes() []byte { return b }
-func (heapBuffer) Release()        {}
 
 func (rd *reader) dropSlot() {
 	if rd.slot != nil {

@@ -37,20 +37,21 @@ func (f handlerFunc) Handle(r *Request) { f(r) }
 
 // countedBuffer is a Buffer that counts its releases.
 type countedBuffer struct {
-	heapBuffer
+	bytes    []byte
 	released int
 }
 
-func (b *countedBuffer) Release() { b.released++ }
+func (b *countedBuffer) Bytes() []byte { return b.bytes }
+func (b *countedBuffer) Release()      { b.released++ }
 
 // deliver passes the bytes of one request to a connection as a reader does.
 func deliver(c *Conn, msg []byte) *countedBuffer {
-	slot := &countedBuffer{heapBuffer: bytesOf(make([]uint64, 1<<10+max(0, len(msg))/8))}
+	slot := &countedBuffer{bytes: bytesOf(make([]uint64, 1<<10+max(0, len(msg))/8))}
 	r := c.request()
 	n := copy(bytesOf(r.inline[:])[:headSize], msg)
-	copy(slot.heapBuffer, msg[n:])
+	copy(slot.bytes, msg[n:])
 	r.publish()
-	keep, err := r.adopt(len(msg), slot.heapBuffer)
+	keep, err := r.adopt(len(msg), slot.bytes)
 	if keep {
 		r.buf = slot
 	} else {
