@@ -12,9 +12,10 @@ import (
 // limit fids, and a fid holds a file or a path on the server. The least recently used is given up first; its node is walked to
 // again when needed.
 type fidCache struct {
-	mu    sync.Mutex
-	bound int
-	used  list.List // of *cachedFid, the most recently used first; none that is kept
+	mu       sync.Mutex
+	bound    int
+	halvings int
+	used     list.List // of *cachedFid, the most recently used first; none that is kept
 }
 
 // cachedFid is a fid on loan from the cache: give it back with [fidCache.put].
@@ -138,14 +139,29 @@ func (c *fidCache) nodes() []*node {
 	return nodes
 }
 
-// halve gives up half of the fids because the server has no more, and reports whether it gave up any.
-func (c *fidCache) halve() bool {
+// round tells the time before a halving from the time after it.
+func (c *fidCache) round() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.halvings
+}
+
+// halve gives up half of the fids because the server had no more in this round, unless someone else has done so since: when
+// many meet the limit at once, one halving is enough. It reports whether there is room now.
+func (c *fidCache) halve(round int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.halvings != round {
+		return true
+	}
 	before := c.used.Len()
 	c.bound = max(before/2, 1)
 	c.trim()
-	return c.used.Len() < before
+	if c.used.Len() == before {
+		return false
+	}
+	c.halvings++
+	return true
 }
 
 // trim gives up what is over the bound and not on loan.

@@ -157,8 +157,9 @@ func (fs *FS) path(n *node, uid uint32) (top *node, names []string, at place) {
 // bind makes a fid, and gives others up if the server has no more to give.
 func (fs *FS) bind(walk func() (*ninep.Fid, error)) (*ninep.Fid, error) {
 	for {
+		round := fs.fids.round()
 		fid, err := walk()
-		if !isAny(err, unix.EMFILE, unix.ENFILE, unix.ERANGE) || !fs.fids.halve() {
+		if !isAny(err, unix.EMFILE, unix.ENFILE, unix.ERANGE) || !fs.fids.halve(round) {
 			return fid, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,4 +67,27 @@ func TestServerWithFewFids(t *testing.T) {
 	if len(entries) != 10 {
 		t.Errorf("%d entries, want 10", len(entries))
 	}
+}
+
+// TestServerWithFewFidsInARush: many operations meet the server's limit at once, and all of them succeed.
+func TestServerWithFewFidsInARush(t *testing.T) {
+	noLeak(t)
+	s := limited(t, 600)
+	const files = 1200
+	for i := range files {
+		check(t, os.WriteFile(filepath.Join(s.root, fmt.Sprint(i)), nil, 0o644))
+	}
+	m := mount(t, s)
+	var rush errgroup.Group
+	for part := range 24 {
+		rush.Go(func() error {
+			for i := range files {
+				if _, err := os.Lstat(m.path(fmt.Sprint((i*24 + part) % files))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	check(t, rush.Wait())
 }
