@@ -226,14 +226,17 @@ func (t *tree) disown(n *node) {
 }
 
 // bury takes a removed name from a node, and ends its identity if that was the last one: the server may give its number to
-// a new file.
-func (t *tree) bury(n *node, p place) {
+// a new file. nameless is told of a node that has no other name to be found by.
+func (t *tree) bury(n *node, p place, nameless func(*node)) {
 	dir := t.drop(n, p)
 	if n.rec.isDir() || n.links <= 1 {
 		t.end(t.leave(n))
 		t.disown(n)
 	} else {
 		n.links--
+	}
+	if len(n.places) == 0 {
+		nameless(n)
 	}
 	t.end(n)
 	t.end(dir)
@@ -314,7 +317,7 @@ func (t *tree) linked(n *node, a ninep.Attr, dir *node, name string) {
 }
 
 // moved follows a rename and returns the node that was moved, if there is one. What was at the new place is gone from it;
-// nameless is told of it.
+// nameless is told of it if it has no other.
 func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string, nameless func(*node)) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -330,8 +333,7 @@ func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string,
 		t.end(old)
 		t.end(dir)
 	default:
-		nameless(old)
-		t.bury(old, to)
+		t.bury(old, to, nameless)
 	}
 	if n != nil {
 		dir := t.drop(n, from)
@@ -341,14 +343,13 @@ func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string,
 	return n
 }
 
-// removed follows the removal of a name; nameless is told of the node that had it.
+// removed follows the removal of a name; nameless is told of the node that had it, if it has no other.
 func (t *tree) removed(dir *node, name string, nameless func(*node)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := place{indexOf(dir.id), name}
 	if n := t.byPlace[p]; n != nil {
-		nameless(n)
-		t.bury(n, p)
+		t.bury(n, p, nameless)
 	}
 }
 

@@ -68,11 +68,15 @@ func TestNamesOfHardLinks(t *testing.T) {
 	if moved := tree.moved(tree.root, "a", tree.root, "d", func(*node) {}); moved != n {
 		t.Fatal("the rename of the older name moved nothing")
 	}
-	tree.removed(tree.root, "c", func(*node) {})
+	tree.removed(tree.root, "c", func(*node) { t.Error("a file with another name is said to have none") })
 	if dir, name := tree.where(n); dir != tree.root || name != "d" {
 		t.Errorf("it is %q, want d", name)
 	}
-	tree.removed(tree.root, "d", func(*node) {})
+	nameless := false
+	tree.removed(tree.root, "d", func(*node) { nameless = true })
+	if !nameless {
+		t.Error("a file without a name is not said to have none")
+	}
 	if dir, name := tree.where(n); dir != nil {
 		t.Errorf("without a name it is %q", name)
 	}
