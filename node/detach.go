@@ -26,7 +26,7 @@ const (
 	// askTimeout bounds the question to the mounter whether it is. The mounter
 	// asks nobody for the answer: one that is silent that long is frozen, and
 	// an abort before that would cost a busy node its last pages.
-	askTimeout = 3 * time.Second
+	askTimeout = 2 * time.Second
 	// flushLimit bounds a call that waits for a live server to take the pages,
 	// where its own deadline does not. The flush goes on without it.
 	flushLimit = 30 * time.Second
