@@ -48,6 +48,19 @@ func (u *unmount) ended() bool {
 	}
 }
 
+// during returns a context that ends with the unmount or with ctx, which has to end.
+func (u *unmount) during(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		select {
+		case <-u.done:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx
+}
+
 // unmounts are those under way, by path. The zero value is ready.
 type unmounts struct {
 	mu   sync.Mutex
@@ -89,6 +102,7 @@ func (s *Service) detach(ctx context.Context, path, volumeID string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, flushLimit)
 	defer cancel()
+	asking := u.during(ctx)
 	tick := time.NewTicker(lostGrace / 3)
 	defer tick.Stop()
 	for {
@@ -96,7 +110,7 @@ func (s *Service) detach(ctx context.Context, path, volumeID string) error {
 		case <-u.done:
 			return local(u.err)
 		case <-tick.C:
-			if s.lost(ctx, volumeID) && !u.ended() {
+			if s.lost(asking, volumeID) && !u.ended() {
 				s.abort(ctx, u.connection, volumeID)
 			}
 		case <-ctx.Done():
