@@ -17,11 +17,12 @@ type Server struct {
 
 // Diod runs Debian's diod on a directory until the test ends: version 1.0.24,
 // whose msize is 64 KiB, that knows neither Trenameat nor Tunlinkat, and whose
-// locks cover whole files.
+// locks cover whole files. It runs with SIGPIPE ignored, of which it would die
+// when a client leaves while answers are due.
 func Diod(tb testing.TB, root string) *Server {
 	tb.Helper()
 	diod := Need(tb, "diod", "diod")
-	cmd := exec.Command(diod, "--foreground", "--no-auth", "--no-userdb", "--logdest", "stderr",
+	cmd := exec.Command("sh", "-c", `trap "" PIPE; exec "$@"`, "sh", diod, "--foreground", "--no-auth", "--no-userdb", "--logdest", "stderr",
 		"--config-file", "/dev/null", "--listen", "127.0.0.1:0", "--export", root)
 	return serve(tb, "diod", cmd, root, root)
 }
