@@ -4,10 +4,13 @@ GO      ?= go
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: build demo test unit sanity lint deps clean
+.PHONY: build image demo test lint deps clean
 
 build: ## the one binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.stamped=$(VERSION)' -o bin/csi-9p ./cmd/csi-9p
+
+image: ## the container image, without a daemon: bin/image (OCI layout), bin/csi-9p-image-{amd64,arm64}.tar
+	cd deploy/image && $(GO) run . -version '$(VERSION)'
 
 demo: build ## the main job, every process of a cluster, in under 15 s
 	$(GO) run ./test/demo -binary bin/csi-9p
