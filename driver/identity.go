@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -14,9 +15,10 @@ const DefaultName = "csi-9p.dev"
 type IdentityOptions struct {
 	Name    string // DefaultName if empty
 	Version string // of the binary
-	// Ready tells whether calls can be served; nil: always. A server that is
-	// down is no reason to answer false: the plugin would be restarted.
-	Ready func(context.Context) bool
+	// Ready reports what the plugin needs and lacks, in a text that says what to
+	// do; nil: nothing, ever. A server of volumes that is down is no reason: the
+	// plugin would be restarted for it.
+	Ready func(context.Context) error
 }
 
 // Identity implements the CSI Identity service.
@@ -51,8 +53,13 @@ func (i *Identity) GetPluginCapabilities(context.Context, *csi.GetPluginCapabili
 	}}, nil
 }
 
-// Probe implements csi.IdentityServer.
+// Probe implements csi.IdentityServer. What is missing is codes.FailedPrecondition (CSI spec, "Probe Errors": missing
+// required dependency) rather than ready=false, which has no room for saying what.
 func (i *Identity) Probe(ctx context.Context, _ *csi.ProbeRequest) (*csi.ProbeResponse, error) {
-	ready := i.options.Ready == nil || i.options.Ready(ctx)
-	return &csi.ProbeResponse{Ready: wrapperspb.Bool(ready)}, nil
+	if i.options.Ready != nil {
+		if err := i.options.Ready(ctx); err != nil {
+			return nil, Errorf(codes.FailedPrecondition, "not ready: %w", err)
+		}
+	}
+	return &csi.ProbeResponse{Ready: wrapperspb.Bool(true)}, nil
 }

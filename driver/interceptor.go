@@ -23,15 +23,19 @@ var periodic = map[string]bool{
 }
 
 // interceptor gives each call a logger, turns its error into a gRPC status and
-// a panic into codes.Internal, and logs one line about it.
-func interceptor(logger klog.Logger) grpc.UnaryServerInterceptor {
+// a panic into codes.Internal, logs one line about it and has it counted.
+func interceptor(logger klog.Logger, observe func(method string, err error, took time.Duration)) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		method := path.Base(info.FullMethod)
 		logger := logger.WithValues("method", method)
 		start := time.Now()
 		response, err := recovered(klog.NewContext(ctx, logger), request, handler)
 		err = toStatus(err)
-		logCall(logger, method, request, time.Since(start), err)
+		took := time.Since(start)
+		logCall(logger, method, request, took, err)
+		if observe != nil {
+			observe(info.FullMethod, err, took)
+		}
 		return response, err
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/transport/dial"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"k8s.io/klog/v2"
 )
 
@@ -55,13 +57,22 @@ func socketPath(endpoint string) (string, error) {
 	return path, nil
 }
 
-// Serve serves what register registers until ctx ends, then lets the calls in
-// flight finish. It closes the listener, which removes its socket.
-func Serve(ctx context.Context, listener net.Listener, register func(grpc.ServiceRegistrar)) error {
+// Services are what Serve serves.
+type Services struct {
+	// Register registers them.
+	Register func(grpc.ServiceRegistrar)
+	// Observe is told of each call: its full method, its outcome, a gRPC status,
+	// and how long it took. nil: nobody is.
+	Observe func(method string, err error, took time.Duration)
+}
+
+// Serve serves the services until ctx ends, then lets the calls in flight
+// finish. It closes the listener, which removes its socket.
+func Serve(ctx context.Context, listener net.Listener, s Services) error {
 	logger := klog.FromContext(ctx)
-	server := grpc.NewServer(grpc.ChainUnaryInterceptor(interceptor(logger)))
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(interceptor(logger, s.Observe)))
 	defer server.Stop()
-	register(server)
+	s.Register(server)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -74,4 +85,22 @@ func Serve(ctx context.Context, listener net.Listener, register func(grpc.Servic
 	server.GracefulStop()
 	force.Stop()
 	return <-failed
+}
+
+// Answers reports why the plugin on an endpoint does not answer, by asking for
+// its name.
+func Answers(ctx context.Context, endpoint string) error {
+	path, err := socketPath(endpoint)
+	if err != nil {
+		return err
+	}
+	connection, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	if _, err := csi.NewIdentityClient(connection).GetPluginInfo(ctx, &csi.GetPluginInfoRequest{}); err != nil {
+		return fmt.Errorf("%w %s: %w", ErrEndpoint, endpoint, err)
+	}
+	return nil
 }

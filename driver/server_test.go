@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
@@ -27,7 +28,8 @@ import (
 // a test says.
 type plugin struct {
 	csi.UnimplementedControllerServer
-	delete func(ctx context.Context) error
+	delete  func(ctx context.Context) error
+	observe func(method string, err error, took time.Duration)
 }
 
 func (p *plugin) DeleteVolume(ctx context.Context, _ *csi.DeleteVolumeRequest) (*csi.DeleteVolumeResponse, error) {
@@ -70,10 +72,10 @@ func serve(t *testing.T, endpoint string, p *plugin) *serving {
 	ctx = klog.NewContext(ctx, textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(written), textlogger.Verbosity(2))))
 	served := make(chan error, 1)
 	go func() {
-		served <- driver.Serve(ctx, listener, func(r grpc.ServiceRegistrar) {
+		served <- driver.Serve(ctx, listener, driver.Services{Observe: p.observe, Register: func(r grpc.ServiceRegistrar) {
 			csi.RegisterIdentityServer(r, driver.NewIdentity(driver.IdentityOptions{Version: "v1"}))
 			csi.RegisterControllerServer(r, p)
-		})
+		}})
 	}()
 	connection, err := grpc.NewClient("unix://"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -117,10 +119,49 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestNotReady(t *testing.T) {
-	identity := driver.NewIdentity(driver.IdentityOptions{Name: "x", Ready: func(context.Context) bool { return false }})
+	missing := errors.New("the mounter is away")
+	identity := driver.NewIdentity(driver.IdentityOptions{Name: "x", Ready: func(context.Context) error { return missing }})
+	_, err := identity.Probe(t.Context(), &csi.ProbeRequest{})
+	if driver.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), missing.Error()) {
+		t.Errorf("got %v", err)
+	}
+	missing = nil
 	probe, err := identity.Probe(t.Context(), &csi.ProbeRequest{})
-	if err != nil || probe.GetReady().GetValue() {
+	if err != nil || !probe.GetReady().GetValue() {
 		t.Errorf("got %v, %v", probe, err)
+	}
+}
+
+// Whoever is to count calls hears of each, with the outcome that its caller gets.
+func TestCallsAreObserved(t *testing.T) {
+	type observation struct {
+		method string
+		code   codes.Code
+	}
+	observed := make(chan observation, 1)
+	s := serve(t, socket(t), &plugin{
+		delete:  func(context.Context) error { return fmt.Errorf("removing x: %w", unix.ENOSPC) },
+		observe: func(method string, err error, _ time.Duration) { observed <- observation{method, status.Code(err)} },
+	})
+	_, err := csi.NewControllerClient(s.connection).DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{})
+	want := observation{"/csi.v1.Controller/DeleteVolume", codes.ResourceExhausted}
+	if got := <-observed; got != want || status.Code(err) != want.code {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	endpoint := "unix://" + socket(t)
+	if err := driver.Answers(t.Context(), endpoint); err == nil {
+		t.Error("nobody is there and answers")
+	}
+	s := serve(t, endpoint, &plugin{})
+	if err := driver.Answers(t.Context(), endpoint); err != nil {
+		t.Error(err)
+	}
+	s.stop()
+	if err := driver.Answers(t.Context(), endpoint); err == nil || !strings.Contains(err.Error(), endpoint) {
+		t.Errorf("after the end: %v", err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
@@ -28,6 +29,7 @@ import (
 // Mounter is what the service asks of the process that owns the mounts.
 // mounter.Client is the real one.
 type Mounter interface {
+	Ping(ctx context.Context) error
 	Prepare(ctx context.Context, spec mounter.Spec) error
 	Serve(ctx context.Context, volumeID string, dev *os.File) error
 	Release(ctx context.Context, volumeID string) error
@@ -67,4 +69,15 @@ func New(o Options) (*Service, error) {
 		return nil, errors.New("node: Options without a Mounter or Shares")
 	}
 	return &Service{options: o, binds: mountpoint.Mounter{}}, nil
+}
+
+// readyTimeout bounds the question whether the mounter answers.
+const readyTimeout = time.Second
+
+// Ready reports what the service lacks: a mounter that answers. Servers of
+// volumes are not asked.
+func (s *Service) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return s.options.Mounter.Ping(ctx)
 }

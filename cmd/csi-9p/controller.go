@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
+
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/controller"
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/csi-9p/csi-9p/metrics"
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"k8s.io/klog/v2"
@@ -13,6 +16,7 @@ import (
 // controllerFlags are the command line of the verb controller.
 type controllerFlags struct {
 	endpoint, name, config string
+	http                   httpFlags
 }
 
 func controllerCommand() *cobra.Command {
@@ -49,6 +53,7 @@ The file is read again when it changes. SIGTERM lets the calls in flight finish.
 	cmd.Flags().StringVar(&flags.endpoint, "endpoint", "unix:///run/csi-9p/controller.sock", "unix socket to serve on; a stale one is replaced")
 	cmd.Flags().StringVar(&flags.name, "drivername", driver.DefaultName, "name that the driver registers under")
 	cmd.Flags().StringVar(&flags.config, "config", "", "YAML file of shares; none: StorageClasses name servers by URL")
+	flags.http.add(cmd.Flags())
 	return cmd
 }
 
@@ -58,16 +63,24 @@ func serveController(cmd *cobra.Command, flags controllerFlags) error {
 	if err != nil {
 		return err
 	}
+	ready := func(context.Context) error { _, err := config.Names(); return err }
+	registry := metrics.NewRegistry(version())
+	web, err := flags.http.listen(ctx, registry, checks{healthy: answering(flags.endpoint), ready: ready})
+	if err != nil {
+		return err
+	}
+	defer web.Close()
 	listener, err := driver.Listen(ctx, flags.endpoint)
 	if err != nil {
 		return err
 	}
 	service := controller.New(controller.Options{Shares: config})
 	defer service.Close()
-	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.name, Version: version()})
+	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.name, Version: version(), Ready: ready})
+	services := driver.Services{Observe: registry.Operations(flags.name), Register: func(r grpc.ServiceRegistrar) {
+		csi.RegisterIdentityServer(r, identity)
+		csi.RegisterControllerServer(r, service)
+	}}
 	klog.FromContext(ctx).Info("Serving the CSI controller", "driver", flags.name, "version", version(), "endpoint", listener.Addr().String())
-	return driver.Serve(ctx, listener, func(registrar grpc.ServiceRegistrar) {
-		csi.RegisterIdentityServer(registrar, identity)
-		csi.RegisterControllerServer(registrar, service)
-	})
+	return beside(ctx, web, func(ctx context.Context) error { return driver.Serve(ctx, listener, services) })
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/csi-9p/csi-9p/metrics"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
@@ -15,6 +17,7 @@ const mounterStop = 4 * time.Second
 
 func mounterCommand() *cobra.Command {
 	var listen string
+	var web httpFlags
 	cmd := &cobra.Command{
 		Use:   "mounter",
 		Short: "Own the mounts of a node",
@@ -27,20 +30,31 @@ it with updateStrategy OnDelete and drain a node before its mounter is replaced.
 requests under way finish; a second one ends it at once.`,
 		Example: `  csi-9p mounter --listen unix:///run/csi-9p/mounter.sock`,
 		Args:    positional(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runMounter(cmd.Context(), listen) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runMounter(cmd.Context(), listen, web) },
 	}
 	cmd.Flags().StringVar(&listen, "listen", "unix:///run/csi-9p/mounter.sock", "control socket, for root and this user alone")
+	web.add(cmd.Flags())
 	return cmd
 }
 
-func runMounter(ctx context.Context, listen string) error {
+func runMounter(ctx context.Context, listen string, flags httpFlags) error {
+	control, err := mounter.SocketPath(listen)
+	if err != nil {
+		return fmt.Errorf("%w: --listen: %w", errUsage, err)
+	}
+	registry := metrics.NewRegistry(version())
+	web, err := flags.listen(ctx, registry, checks{healthy: (&mounter.Client{Path: control}).Ping})
+	if err != nil {
+		return err
+	}
+	defer web.Close()
 	listener, err := mounter.Listen(ctx, listen)
 	if err != nil {
 		return err
 	}
 	klog.FromContext(ctx).Info("Mounter is ready", "listen", listen, "version", version())
 	var volumes mounter.Volumes
-	err = mounter.Serve(ctx, listener, &volumes)
+	err = beside(ctx, web, func(ctx context.Context) error { return mounter.Serve(ctx, listener, &volumes) })
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), mounterStop)
 	defer cancel()
 	return errors.Join(err, volumes.Close(stop))

@@ -7,6 +7,7 @@ import (
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/csi-9p/csi-9p/metrics"
 	"github.com/csi-9p/csi-9p/node"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/spf13/cobra"
@@ -15,7 +16,10 @@ import (
 )
 
 // nodeFlags are the flags of csi-9p node.
-type nodeFlags struct{ endpoint, nodeID, mounter, driverName, config string }
+type nodeFlags struct {
+	endpoint, nodeID, mounter, driverName, config string
+	http                                          httpFlags
+}
 
 func nodeCommand() *cobra.Command {
 	var flags nodeFlags
@@ -37,6 +41,7 @@ kubelet's questions.`,
 	cmd.Flags().StringVar(&flags.mounter, "mounter", "unix:///run/csi-9p/mounter.sock", "control socket of this node's mounter")
 	cmd.Flags().StringVar(&flags.driverName, "drivername", driver.DefaultName, "name that the driver registers under")
 	cmd.Flags().StringVar(&flags.config, "config", "", "YAML file with the shares that volumes name by the parameter share")
+	flags.http.add(cmd.Flags())
 	return cmd
 }
 
@@ -52,17 +57,26 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 	if err != nil {
 		return err
 	}
-	service, err := node.New(node.Options{NodeID: flags.nodeID, Mounter: &mounter.Client{Path: control}, Shares: known})
+	client := &mounter.Client{Path: control}
+	service, err := node.New(node.Options{NodeID: flags.nodeID, Mounter: client, Shares: known})
 	if err != nil {
 		return fmt.Errorf("%w: --nodeid: %w", errUsage, err)
 	}
+	registry := metrics.NewRegistry(version())
+	web, err := flags.http.listen(ctx, registry, checks{healthy: answering(flags.endpoint), ready: service.Ready})
+	if err != nil {
+		return err
+	}
+	defer web.Close()
 	listener, err := driver.Listen(ctx, flags.endpoint)
 	if err != nil {
 		return err
 	}
 	klog.FromContext(ctx).Info("Node service is ready", "endpoint", flags.endpoint, "node", flags.nodeID, "version", version())
-	return driver.Serve(ctx, listener, func(r grpc.ServiceRegistrar) {
-		csi.RegisterIdentityServer(r, driver.NewIdentity(driver.IdentityOptions{Name: flags.driverName, Version: version()}))
+	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.driverName, Version: version(), Ready: service.Ready})
+	services := driver.Services{Observe: registry.Operations(flags.driverName), Register: func(r grpc.ServiceRegistrar) {
+		csi.RegisterIdentityServer(r, identity)
 		csi.RegisterNodeServer(r, service)
-	})
+	}}
+	return beside(ctx, web, func(ctx context.Context) error { return driver.Serve(ctx, listener, services) })
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/csi-9p/csi-9p/metrics"
 	"github.com/csi-9p/csi-9p/ninep/server"
 	"github.com/csi-9p/csi-9p/transport/dial"
 )
@@ -25,6 +26,7 @@ type serveFlags struct {
 	readOnly bool
 	squash   string
 	allow    []string
+	http     httpFlags
 }
 
 func serveCommand() *cobra.Command {
@@ -52,6 +54,7 @@ leave setuid programs and devices in DIR: mount its file system nosuid,nodev, or
 	cmd.Flags().BoolVar(&flags.readOnly, "readonly", false, "refuse every change (EROFS)")
 	cmd.Flags().StringVar(&flags.squash, "squash", "", "act as this UID:GID for every client")
 	cmd.Flags().StringArrayVar(&flags.allow, "allow", nil, "TCP peers that may connect, as a network (10.0.0.0/8) or an address; may be repeated (default: this host only)")
+	flags.http.add(cmd.Flags())
 	return cmd
 }
 
@@ -65,17 +68,30 @@ func serve(cmd *cobra.Command, flags serveFlags, dir string) error {
 		return err
 	}
 	defer s.Close()
+	registry := metrics.NewRegistry(version())
+	web, err := flags.http.listen(cmd.Context(), registry, checks{healthy: s.Accepting})
+	if err != nil {
+		return err
+	}
+	defer web.Close()
 	listeners, err := listenAll(cmd.Context(), urls)
 	if err != nil {
 		return err
 	}
-	tasks, ctx := errgroup.WithContext(cmd.Context())
 	for i, l := range listeners {
 		u := boundURL(urls[i], l)
 		fmt.Fprintf(cmd.OutOrStdout(), "exporting %s on %s\n", options.Root, u)
 		if len(options.Allow) == 0 && !loopback(l) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "csi-9p: %s: peers on other hosts are refused; --allow CIDR lets them in\n", u)
 		}
+	}
+	return beside(cmd.Context(), web, func(ctx context.Context) error { return serveAll(ctx, s, listeners) })
+}
+
+// serveAll serves on every listener until ctx ends or one of them fails.
+func serveAll(ctx context.Context, s *server.Server, listeners []net.Listener) error {
+	tasks, ctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
 		tasks.Go(func() error { return s.Serve(ctx, l) })
 	}
 	return tasks.Wait()

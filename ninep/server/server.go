@@ -62,6 +62,7 @@ type Server struct {
 	conns      quota         // connections
 	serial     atomic.Uint64 // of connections, to tell apart those without an address
 	complaints complaints
+	heldUp     atomic.Pointer[error] // why accepting is held up; nil: it is not
 
 	mu      sync.Mutex
 	closed  bool
@@ -173,7 +174,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		case transient(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			klog.FromContext(ctx).Error(err, "Accepting 9P connections is held up", "listener", l.Addr().String(), "pause", pause)
+			s.heldUp.Store(&err)
 			sleep(ctx, pause)
+			s.heldUp.Store(nil)
 			continue
 		default:
 			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
@@ -187,6 +190,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.serveConn(ctx, nc)
 		})
 	}
+}
+
+// Accepting reports why connections cannot be accepted at the moment, such as too many open files.
+func (s *Server) Accepting(context.Context) error {
+	if err := s.heldUp.Load(); err != nil {
+		return fmt.Errorf("accepting connections is held up: %w", *err)
+	}
+	return s.base.Err()
 }
 
 // enter registers a call of Serve, unless the server is closed.

@@ -7,6 +7,7 @@ import (
 
 // The calls of the control protocol.
 const (
+	callPing    = "ping"
 	callPrepare = "prepare"
 	callServe   = "serve"
 	callRelease = "release"
@@ -34,10 +35,12 @@ func (c *call) do(ctx context.Context, volumes *Volumes, r *response) (err error
 	if c.dev != nil {
 		defer c.dev.Close()
 	}
-	if c.Volume == "" && c.Call != callPrepare && c.Call != callList {
+	if c.Volume == "" && c.Call != callPrepare && c.Call != callList && c.Call != callPing {
 		return protocolError("%q without a volume", c.Call)
 	}
 	switch c.Call {
+	case callPing:
+		return nil
 	case callPrepare:
 		if c.Spec == nil {
 			return protocolError("%q without a spec", c.Call)

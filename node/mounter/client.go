@@ -18,6 +18,12 @@ type Client struct {
 	Path string // of the control socket
 }
 
+// Ping reports why the mounter does not answer.
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.call(ctx, request{Call: callPing}, nil)
+	return err
+}
+
 // Prepare makes sure that the volume can be served. It may be called again; a
 // volume that is being served is then left to whoever still holds its mount.
 func (c *Client) Prepare(ctx context.Context, spec Spec) error {

@@ -29,6 +29,7 @@
 // unexpected descriptor or another protocol number ends the exchange with an
 // error. A caller that hangs up cancels its call. The calls:
 //
+//	ping                      nothing: that it is answered is the answer
 //	prepare  spec             dial, attach, walk to the directory
 //	serve    volume + fd      run the FUSE connection; answers when it is usable
 //	release  volume           wait for the end of the connection, drop the volume

@@ -165,7 +165,7 @@ func logCall(logger klog.Logger, req *request, took time.Duration, err error) {
 	switch {
 	case err != nil:
 		logger.Error(err, "Call failed", values...)
-	case req.Call == callList, req.Call == callStats:
+	case req.Call == callPing, req.Call == callList, req.Call == callStats:
 		logger.V(5).Info("Call", values...)
 	default:
 		logger.Info("Call", values...)
