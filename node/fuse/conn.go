@@ -44,6 +44,11 @@ type Config struct {
 	// Readers is the number of goroutines that read requests, 1 to 4, by default 1. More than the work needs cost time.
 	Readers int
 	// Flags are the flags to ask for; what the kernel does not offer is left out. Zero means [DefaultFlags].
+	//
+	// AllowIDMap (Linux 6.12) lets the mount be copied with its owners mapped (mount_setattr(2), MOUNT_ATTR_IDMAP), as
+	// container runtimes do for a pod with a user namespace. It is for mounts with DefaultPermissions alone: on any other the
+	// kernel takes INIT's answer for wrong and refuses every request (process_init_reply of fs/fuse/inode.c). With it,
+	// requests have the ids of a caller only when they make a file, see [NoID].
 	Flags InitFlags
 	// MaxBackground and CongestionThreshold bound the kernel's asynchronous requests; by default 64 and 48.
 	MaxBackground, CongestionThreshold uint16

@@ -31,6 +31,7 @@ const (
 	HasExpireOnly     InitFlags = 1 << 35
 	DirectIOAllowMmap InitFlags = 1 << 36
 	HasResend         InitFlags = 1 << 39
+	AllowIDMap        InitFlags = 1 << 40 // see [Config.Flags]
 )
 
 // DefaultFlags is what [Config] asks for when Flags is zero. It suits a file system whose server may change under the mount
@@ -46,7 +47,7 @@ const protocolFlags = BigWrites | MaxPages | AbortError | InitExt | HasResend
 const supportedFlags = AsyncRead | PosixLocks | AtomicOTrunc | ExportSupport | BigWrites | DontMask | FlockLocks |
 	AutoInvalData | DoReaddirplus | ReaddirplusAuto | AsyncDIO | WritebackCache | NoOpenSupport | ParallelDirops |
 	HandleKillpriv | PosixACL | AbortError | MaxPages | CacheSymlinks | NoOpendirSupport | ExplicitInvalData |
-	HandleKillprivV2 | InitExt | HasExpireOnly | DirectIOAllowMmap | HasResend
+	HandleKillprivV2 | InitExt | HasExpireOnly | DirectIOAllowMmap | HasResend | AllowIDMap
 
 // OpenFlags are what OPEN, OPENDIR and CREATE answer (FOPEN_* of fuse.h).
 type OpenFlags uint32

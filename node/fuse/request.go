@@ -65,10 +65,14 @@ func (r *Request) Opcode() Opcode { return r.Header().Opcode }
 // NodeID is the node that it is about; the directory where a name is given.
 func (r *Request) NodeID() uint64 { return r.Header().NodeID }
 
-// UID is the caller's file system uid.
+// NoID is a uid or gid that the kernel keeps to itself (FUSE_INVALID_UIDGID): where [AllowIDMap] was agreed on, that of every
+// caller who makes no file. What a mapped mount's caller makes has the ids that the mapping gives it on the file system.
+const NoID = ^uint32(0)
+
+// UID is the caller's file system uid, or [NoID].
 func (r *Request) UID() uint32 { return r.Header().UID }
 
-// GID is the caller's file system gid.
+// GID is the caller's file system gid, or [NoID].
 func (r *Request) GID() uint32 { return r.Header().GID }
 
 // PID is the caller's thread id as seen from the mount's pid name space, 0 if it is not visible there.

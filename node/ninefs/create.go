@@ -48,7 +48,7 @@ func (fs *FS) mknod(ctx context.Context, r *fuse.Request) error {
 
 // make has op make a file that did not exist, without its special bits, gives it to the caller and answers with it.
 func (fs *FS) make(ctx context.Context, r *fuse.Request, special uint32, op func(dir *ninep.Fid, name string) error) error {
-	dir, name, err := fs.target(r)
+	dir, name, err := fs.birthplace(r)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (fs *FS) createFile(ctx context.Context, dir *ninep.Fid, name string, flags
 }
 
 func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
-	dir, name, err := fs.target(r)
+	dir, name, err := fs.birthplace(r)
 	if err != nil {
 		return err
 	}

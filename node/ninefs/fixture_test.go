@@ -197,7 +197,7 @@ func (m *mounted) serve(t testing.TB, kernelChecks bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := fuse.Serve(t.Context(), dev, fuse.Config{Handler: m.fs, Buffers: buffers{m.arena}, Flags: ninefs.InitFlags})
+	conn, err := fuse.Serve(t.Context(), dev, fuse.Config{Handler: m.fs, Buffers: buffers{m.arena}, Flags: m.fs.InitFlags()})
 	if err != nil {
 		_ = fuse.Unmount(m.dir)
 		t.Fatal(err)

@@ -232,6 +232,15 @@ func (fs *FS) target(r *fuse.Request) (dir *node, name string, err error) {
 	return dir, name, err
 }
 
+// birthplace is target for a request that makes a file. A maker without an id has no place among the owners of this file
+// system (the kernel's own answer is EOVERFLOW).
+func (fs *FS) birthplace(r *fuse.Request) (dir *node, name string, err error) {
+	if r.UID() == fuse.NoID || r.GID() == fuse.NoID {
+		return nil, "", unix.EOVERFLOW
+	}
+	return fs.target(r)
+}
+
 func (fs *FS) handleOf(id uint64) (*handle, error) {
 	if h := fs.handles.get(id); h != nil {
 		return h, nil

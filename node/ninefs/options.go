@@ -77,11 +77,21 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// InitFlags are the flags that a connection to this file system has to ask for.
+// initFlags are those of [FS.InitFlags] that every file system has.
 //
 // Neither AutoInvalData nor ExplicitInvalData is among them. The first would drop all pages of a file after each of this
 // mount's own writes, because the kernel can't tell whose write moved the modification time; with the second the kernel would
 // keep the zeros after the old end of a file that another client made longer. With neither it drops the pages of a file whose
 // size changed, and this package those of a file whose content did (fuse_change_attributes of Linux 6.18).
-const InitFlags = fuse.AsyncRead | fuse.PosixLocks | fuse.FlockLocks | fuse.AtomicOTrunc | fuse.DoReaddirplus |
+const initFlags = fuse.AsyncRead | fuse.PosixLocks | fuse.FlockLocks | fuse.AtomicOTrunc | fuse.DoReaddirplus |
 	fuse.ReaddirplusAuto | fuse.AsyncDIO | fuse.ParallelDirops
+
+// InitFlags are the flags that a connection to this file system has to ask for. Where the kernel checks permissions, its owners
+// may be mapped (Linux 6.12). Where the server does they may not: it would have to know the caller of every request, which
+// the kernel then tells of few.
+func (fs *FS) InitFlags() fuse.InitFlags {
+	if fs.o.Attach != nil {
+		return initFlags
+	}
+	return initFlags | fuse.AllowIDMap
+}

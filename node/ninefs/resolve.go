@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
 )
 
 // loan is a fid of a node for one operation: one of the cache's, or an open handle's where the node has no name to walk to it
@@ -127,6 +128,9 @@ func (fs *FS) checked(ctx context.Context, n *node, l loan) (loan, error) {
 
 // attach returns a fid of the root for a user of access by user.
 func (fs *FS) attach(ctx context.Context, uid uint32) (loan, error) {
+	if uid == fuse.NoID { // to 9P it says that there is no uid, and that the name counts
+		return loan{}, unix.EOVERFLOW
+	}
 	fid, err := fs.bind(func() (*ninep.Fid, error) { return fs.o.Attach(ctx, uid) })
 	if err != nil {
 		return loan{}, err
