@@ -56,7 +56,8 @@ type stamp struct {
 }
 
 // Open reads the configuration at path. An empty path is a driver without
-// configured shares.
+// configured shares, and so is, until there is one, a path without a file: an
+// optional ConfigMap may come later.
 func Open(path string) (*Shares, error) {
 	s := &Shares{path: path}
 	if path == "" {
@@ -78,6 +79,9 @@ func (s *Shares) Lookup(name string) (Share, error) {
 	}
 	if s.path == "" {
 		return Share{}, fmt.Errorf("%w %q: the driver runs without --config; use the parameter server instead", ErrUnknown, name)
+	}
+	if s.read.file == nil {
+		return Share{}, fmt.Errorf("%w: %w %q: there is no %s", ErrConfig, ErrUnknown, name, s.path)
 	}
 	return Share{}, fmt.Errorf("%w %q: %s has %q", ErrUnknown, name, s.path, slices.Sorted(maps.Keys(s.byName)))
 }
@@ -128,6 +132,10 @@ func (s *Shares) refresh() error {
 		return nil
 	}
 	info, err := os.Stat(s.path)
+	if errors.Is(err, os.ErrNotExist) {
+		s.read, s.byName = stamp{}, nil
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}

@@ -104,6 +104,9 @@ func TestChangedFileIsReadAgain(t *testing.T) {
 	if _, err := s.Lookup("tank"); !errors.Is(err, shares.ErrConfig) {
 		t.Errorf("a missing file: got %v", err)
 	}
+	if names, err := s.Names(); err != nil || len(names) > 0 {
+		t.Errorf("a missing file: got shares %q, %v", names, err)
+	}
 	write(t, path, good)
 	if _, err := s.Lookup("tank"); err != nil {
 		t.Errorf("a good file again: %v", err)
@@ -137,7 +140,22 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		}
 	}
-	if _, err := shares.Open(filepath.Join(t.TempDir(), "none")); !errors.Is(err, shares.ErrConfig) {
-		t.Errorf("no file: got %v", err)
+	if _, err := shares.Open(t.TempDir()); !errors.Is(err, shares.ErrConfig) {
+		t.Errorf("a directory: got %v", err)
+	}
+}
+
+func TestFileComesLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shares.yaml")
+	s, err := shares.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Lookup("tank"); !errors.Is(err, shares.ErrUnknown) || !strings.Contains(err.Error(), path) {
+		t.Errorf("before: got %v", err)
+	}
+	write(t, path, good)
+	if _, err := s.Lookup("tank"); err != nil {
+		t.Errorf("after: %v", err)
 	}
 }
