@@ -17,6 +17,7 @@ demo: build ## the main job, every process of a cluster, in under 15 s
 
 test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 	./test/run
+	cd deploy/image && $(GO) test -count=1 ./...
 
 lint: ## vet and golangci-lint
 	$(GO) vet ./...

@@ -128,7 +128,7 @@ func archived(ref name.Tag, i platformImage) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	desc.Platform, desc.Annotations = &i.platform, names(ref)
+	desc.Platform, desc.Annotations, desc.ArtifactType = &i.platform, names(ref), ""
 	index, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{*desc}})
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func build(ctx context.Context, from source, platform v1.Platform) (v1.Image, er
 	created := v1.Time{Time: from.time}
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	image, err = mutate.ConfigFile(image, &v1.ConfigFile{
-		OS: platform.OS, Architecture: platform.Architecture, Created: created,
+		OS: platform.OS, Architecture: platform.Architecture, Created: created, RootFS: v1.RootFS{Type: "layers"},
 		Config: v1.Config{
 			User:       "65532:65532",
 			Entrypoint: []string{"/csi-9p"},

@@ -41,6 +41,7 @@ type options struct {
 	source    string
 	output    string
 	version   string
+	revision  string
 	name      string
 	platforms string
 	push      string
@@ -52,6 +53,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.source, "source", "../..", "root of the source tree")
 	flags.StringVar(&o.output, "output", "", "directory for what is built (default: bin in the source tree)")
 	flags.StringVar(&o.version, "version", "", "version to stamp (default: git describe)")
+	flags.StringVar(&o.revision, "revision", "", "commit that the image is made from (default: git rev-parse HEAD)")
 	flags.StringVar(&o.name, "name", "", "name of the image in the archives (default: ghcr.io/csi-9p/csi-9p:VERSION)")
 	flags.StringVar(&o.platforms, "platforms", "linux/amd64,linux/arm64", "what to build for")
 	flags.StringVar(&o.push, "push", "", "push to this name in a registry too, with the credentials of `docker login`")
@@ -72,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	from, err := examine(ctx, o.source, o.version)
+	from, err := examine(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -24,20 +24,22 @@ type source struct {
 // tagged is what a version may look like: it becomes the image's tag and a linker flag.
 var tagged = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
-// examine finds out what the tree at dir is: from git or, where there is none, from the given version and SOURCE_DATE_EPOCH
-// (https://reproducible-builds.org/specs/source-date-epoch/), which wins over the commit's time.
-func examine(ctx context.Context, dir, version string) (source, error) {
-	dir, err := filepath.Abs(dir)
+// examine finds out what the tree at o.source is: what is not given comes from git. SOURCE_DATE_EPOCH
+// (https://reproducible-builds.org/specs/source-date-epoch/) wins over the commit's time.
+func examine(ctx context.Context, o options) (source, error) {
+	dir, err := filepath.Abs(o.source)
 	if err != nil {
 		return source{}, err
 	}
-	s := source{dir: dir, version: version, revision: "unknown"}
-	if revision, err := git(ctx, dir, "rev-parse", "HEAD"); err == nil {
-		s.revision = revision
-	}
+	s := source{dir: dir, version: o.version, revision: o.revision}
 	if s.version == "" {
 		if s.version, err = git(ctx, dir, "describe", "--tags", "--always", "--dirty"); err != nil {
 			return s, fmt.Errorf("no version: give --version, or build from a git clone: %w", err)
+		}
+	}
+	if s.revision == "" {
+		if s.revision, err = git(ctx, dir, "rev-parse", "HEAD"); err != nil {
+			return s, fmt.Errorf("no revision: give --revision, or build from a git clone: %w", err)
 		}
 	}
 	if !tagged.MatchString(s.version) {
