@@ -30,7 +30,7 @@ func (s *Session) connect(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	conn.SetMsize(msize)
-	return newLink(conn, msize, s.config.ProbeAfter), nil
+	return newLink(conn, msize, s.config.ProbeAfter, &s.counters), nil
 }
 
 // negotiate proposes want, or the most that the transport takes, and returns the msize agreed upon: the server's if it

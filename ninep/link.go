@@ -50,7 +50,8 @@ type call struct {
 	link     *link
 	receiver receiver
 
-	unsent bool // the connection was dead before the call was sent
+	unsent  bool          // the connection was dead before the call was sent
+	started time.Duration // since the counters' epoch
 
 	// canceled keeps a call that cancel met too early from being sent. It is guarded by link.mu.
 	canceled bool
@@ -61,15 +62,18 @@ type receiver interface{ received() }
 
 // Complete implements [transport.Completer].
 func (c *call) Complete(*transport.Call) {
+	c.link.counters.count(c)
 	c.link.release(c)
 	c.receiver.received()
 }
 
 // link is one connection of a session, from Rversion to its loss.
 type link struct {
-	conn    transport.Conn
-	msize   uint32
-	watched chan struct{} // closed when watch has ended
+	conn     transport.Conn
+	msize    uint32
+	zeroCopy bool // the transport's
+	counters *counters
+	watched  chan struct{} // closed when watch has ended
 
 	mu      sync.Mutex
 	tags    numbers
@@ -91,8 +95,8 @@ type slot struct {
 
 // newLink makes a link of a connection on which the two ends have agreed, and has it watched. Its owner must wait for
 // its end.
-func newLink(conn transport.Conn, msize uint32, probeAfter time.Duration) *link {
-	l := &link{conn: conn, msize: msize, watched: make(chan struct{})}
+func newLink(conn transport.Conn, msize uint32, probeAfter time.Duration, counters *counters) *link {
+	l := &link{conn: conn, msize: msize, zeroCopy: conn.Traits().ZeroCopy, counters: counters, watched: make(chan struct{})}
 	go l.watch(probeAfter)
 	return l
 }
@@ -106,7 +110,8 @@ func (l *link) wait() {
 // submit gives the call a tag and sends it. It never blocks: without a free tag the call waits for one, and on a dead
 // link its receiver is told at once.
 func (l *link) submit(c *call) {
-	c.link, c.Done, c.N, c.Err, c.unsent = l, c, 0, nil, false
+	c.link, c.Done, c.N, c.Copied, c.Err, c.unsent = l, c, 0, 0, nil, false
+	c.started = l.counters.now()
 	l.mu.Lock()
 	switch {
 	case c.canceled:

@@ -40,6 +40,7 @@ type Session struct {
 	config   Config
 	clientID string
 	features features
+	counters counters
 	places   tree
 
 	current atomic.Pointer[link] // nil while the server is lost
@@ -69,6 +70,7 @@ func Open(ctx context.Context, config Config) (*Session, error) {
 	s := &Session{
 		config:   config,
 		clientID: id,
+		counters: counters{epoch: time.Now()},
 		closed:   make(chan struct{}),
 		done:     make(chan struct{}),
 		since:    time.Now(),

@@ -49,6 +49,9 @@ type Call struct {
 
 	// N is set before Complete: the payload bytes placed in In.
 	N int
+	// Copied is set before Complete: how many of the N bytes came by way of a
+	// buffer in this process.
+	Copied int
 	// Err is set before Complete: nil when Reply holds a reply, an error reply
 	// included; else why the connection died, or ErrInvalidCall.
 	Err error

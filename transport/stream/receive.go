@@ -90,9 +90,12 @@ func (c *Conn) takePayload(call *transport.Call, size int) error {
 		return readError(err)
 	}
 	copied, err := c.in.read(call.In[:count])
+	if !c.traits.ZeroCopy {
+		copied = int(count) // the wire has read it into a buffer of its own
+	}
 	c.stats.copied.Add(uint64(copied))
 	c.stats.placed.Add(uint64(int(count) - copied))
-	call.N = int(count)
+	call.N, call.Copied = int(count), copied
 	return readError(err)
 }
 

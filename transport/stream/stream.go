@@ -126,7 +126,7 @@ func (o Options) withDefaults(c net.Conn) Options {
 
 // Submit implements transport.Conn.
 func (c *Conn) Submit(call *transport.Call) {
-	call.N, call.Err = 0, nil
+	call.N, call.Copied, call.Err = 0, 0, nil
 	c.mu.Lock()
 	if err := c.check(call); err != nil {
 		c.mu.Unlock()
