@@ -14,8 +14,9 @@ type AttachOptions struct {
 	Aname string // tree of the server; what it means is the server's business
 	// MaxPayload is the most payload bytes that one message of these fids carries; 0: what the session takes.
 	MaxPayload int
-	// MaxInFlight is how many payload bytes these fids may have in flight together; 0: no limit.
-	MaxInFlight int64
+	// Flow bounds the payload bytes that these fids have in flight, together with those of every other Attach of this session
+	// that was given it. nil: no bound.
+	Flow *transport.Flow
 	// Threshold is from how many bytes on a Twrite's payload travels apart from its head, and is not copied; 0: what the
 	// transport prefers, 1: always.
 	Threshold int
@@ -24,9 +25,6 @@ type AttachOptions struct {
 // Attach binds a fid to the root of a tree. Fids walked from it inherit its limits.
 func (s *Session) Attach(ctx context.Context, o AttachOptions) (*Fid, error) {
 	v := &volume{options: o}
-	if o.MaxInFlight > 0 {
-		v.flow = transport.NewFlow(o.MaxInFlight)
-	}
 	f, err := s.newFid(v)
 	if err == nil {
 		err = s.do(ctx, func(l *link, _ bool) error { return f.attachOn(ctx, l) })

@@ -80,7 +80,7 @@ func openDirect(tb testing.TB, msize uint32) *ninep.Fid {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Close() })
-	f, err := s.Attach(context.Background(), ninep.AttachOptions{MaxInFlight: 1 << 20})
+	f, err := s.Attach(context.Background(), ninep.AttachOptions{Flow: transport.NewFlow(1 << 20)})
 	if err != nil {
 		tb.Fatal(err)
 	}

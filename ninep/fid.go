@@ -6,8 +6,6 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/csi-9p/csi-9p/transport"
 )
 
 // Fid is a file of the server. It is safe for concurrent use. Clunk, Drop and Remove end it; calls under way
@@ -39,7 +37,6 @@ type Fid struct {
 // volume is what the fids have in common that come of one Attach.
 type volume struct {
 	options AttachOptions
-	flow    *transport.Flow
 }
 
 // threshold is the length from which a payload goes apart from its head.

@@ -15,11 +15,13 @@ const maxParts = 32
 // IO is an asynchronous read or write of any length. It is the caller's, who may embed it and use it again after Done;
 // starting one allocates nothing. The exported fields are not to be touched between the start and Done.
 type IO struct {
-	Buf         []byte        // lent to the transport until Done
-	Offset      int64         // where in the file it begins, in bytes
-	Done        func(*IO)     // called once, from any goroutine, also the starter's; must not block
-	LostTimeout time.Duration // as Config.ReconnectTimeout, for this IO; 0: the session's
-	Owner       any           // the caller's
+	Buf    []byte    // lent to the transport until Done
+	Offset int64     // where in the file it begins, in bytes
+	Done   func(*IO) // called once, from any goroutine, also the starter's; must not block
+	// LostTimeout is as Config.ReconnectTimeout, for this IO; 0: the session's. A server's silence that led to the loss counts, but
+	// for 5 s that a server which was started again has to come back in.
+	LostTimeout time.Duration
+	Owner       any // the caller's
 
 	N   int   // set before Done: bytes done, from the first on without a gap
 	Err error // set before Done: why N is less than asked; nil at a read's end of file

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,6 +75,7 @@ type link struct {
 	zeroCopy bool // the transport's
 	counters *counters
 	watched  chan struct{} // closed when watch has ended
+	silent   atomic.Int64  // nanoseconds for which replies have been due and none has come, as of watch's last look
 
 	mu      sync.Mutex
 	tags    numbers

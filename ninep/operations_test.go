@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
 )
 
 // TestShortAnswers: a short Rread or Rwrite is no end. The end of a file is an Rread of nothing.
@@ -94,7 +95,7 @@ func TestPayloadCap(t *testing.T) {
 	g := newGate(t)
 	s, root := g.open(ninep.Config{Msize: 1 << 20})
 	ctx := testContext(t)
-	capped, err := s.Attach(ctx, ninep.AttachOptions{Aname: "/", MaxPayload: 8 << 10, MaxInFlight: 16 << 10})
+	capped, err := s.Attach(ctx, ninep.AttachOptions{Aname: "/", MaxPayload: 8 << 10, Flow: transport.NewFlow(16 << 10)})
 	ok(t, err)
 	f := must(capped.Walk(ctx))(t)
 	ok(t, f.Create(ctx, "f", unix.O_RDWR, 0o600, 0))

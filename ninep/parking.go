@@ -25,7 +25,7 @@ func (s *Session) park(p *part) {
 		p.send()
 		return
 	}
-	at, bounded := s.deadline(s.lostTimeout(io))
+	at, bounded := s.deadlineOf(io)
 	wait := time.Until(at)
 	if bounded && wait <= 0 {
 		s.mu.Unlock()
@@ -55,6 +55,19 @@ func (s *Session) lostTimeout(io *IO) time.Duration {
 		return io.LostTimeout
 	}
 	return s.config.ReconnectTimeout
+}
+
+// returnTime is what a server that was silent has to come back in once its connection is lost: it may have been started
+// again because it hung.
+const returnTime = 5 * time.Second
+
+// deadlineOf is when the IO stops waiting for the lost server, if ever. The caller holds s.mu.
+func (s *Session) deadlineOf(io *IO) (at time.Time, bounded bool) {
+	at, bounded = s.deadline(s.lostTimeout(io))
+	if io.LostTimeout == 0 {
+		return at, bounded
+	}
+	return at.Add(-min(s.silence, max(0, io.LostTimeout-returnTime))), bounded
 }
 
 // expire ends the wait of a part whose time is over.

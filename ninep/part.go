@@ -102,7 +102,7 @@ func (p *part) encode(l *link) {
 	if p.Out != nil && len(p.Out) < f.volume.threshold(l) {
 		h, p.Out = append(h, p.Out...), nil
 	}
-	p.Head, p.Reply, p.Flow = h, p.reply[:], f.volume.flow
+	p.Head, p.Reply, p.Flow = h, p.reply[:], f.volume.options.Flow
 }
 
 // received implements [receiver].

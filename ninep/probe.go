@@ -7,7 +7,7 @@ import (
 )
 
 // defaultProbeAfter is Config.ProbeAfter's default.
-const defaultProbeAfter = 15 * time.Second
+const defaultProbeAfter = 10 * time.Second
 
 // How many looks at a link that brings no reply, though one is due, lead to a probe, and to giving it up. Looks are
 // counted, not time: a client that was stopped itself has not waited for the server meanwhile.
@@ -43,7 +43,8 @@ func (l *link) watch(probeAfter time.Duration) {
 	case probeAfter == 0:
 		probeAfter = defaultProbeAfter
 	}
-	ticker := time.NewTicker(max(probeAfter/probeLook, 1))
+	interval := max(probeAfter/probeLook, 1)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	var silence silence
 	probe := newProbe()
@@ -56,6 +57,7 @@ func (l *link) watch(probeAfter time.Duration) {
 		l.mu.Lock()
 		looks := silence.look(l.replies, l.tags.any())
 		l.mu.Unlock()
+		l.silent.Store(int64(time.Duration(looks) * interval))
 		switch looks {
 		case probeLook:
 			probe.send(l)

@@ -56,6 +56,41 @@ func TestFrozenServer(t *testing.T) {
 	}
 }
 
+// TestSilentServer: that a server answers nothing is known before it counts as lost, and over once it answers.
+func TestSilentServer(t *testing.T) {
+	held, release := make(chan struct{}), make(chan struct{})
+	s, err := ninep.Open(testContext(t), ninep.Config{
+		Dial: scripted(t, func(_ uint16, m ninep.Message) any {
+			if m.Type() == ninep.TypeTwalk {
+				close(held)
+				<-release
+			}
+			return pass
+		}),
+		ProbeAfter: 2 * time.Second,
+	})
+	ok(t, err)
+	defer s.Close()
+	root := must(s.Attach(testContext(t), ninep.AttachOptions{}))(t)
+	if silent := s.Status().Silent; silent != 0 {
+		t.Errorf("a server that was asked nothing is silent for %v", silent)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := root.Walk(context.Background())
+		answered <- err
+	}()
+	<-held
+	for s.Status().Silent == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	ok(t, <-answered)
+	for s.Status().Silent != 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // TestFrozenAfterReconnect: a server that freezes while fids are bound again is not waited for either.
 func TestFrozenAfterReconnect(t *testing.T) {
 	g := newGate(t)

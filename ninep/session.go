@@ -30,7 +30,7 @@ type Config struct {
 	// ProbeAfter is how long a server may answer nothing, while something is asked of it, before it is probed by a Tflush
 	// of no request. One that then answers nothing for three times as long is frozen: its connection is treated as lost.
 	// Servers that run one request at a time answer the probe behind what they are at, so the sum bounds how long one
-	// of their requests may take. 0: 15 s, which makes that a minute; negative: there is no probing.
+	// of their requests may take. 0: 10 s, which makes that 40 s; negative: there is no probing.
 	ProbeAfter time.Duration
 }
 
@@ -51,6 +51,7 @@ type Session struct {
 	mu         sync.Mutex
 	up         chan struct{} // closed when current is set again; nil while it is
 	since      time.Time     // of the connection or of its loss
+	silence    time.Duration // of the server before the loss
 	reconnects uint64
 	trouble    error // of the loss or of the last attempt to reconnect
 	parked     map[*parking]struct{}
@@ -130,13 +131,20 @@ type Status struct {
 	Since      time.Time // of the connection, or of its loss
 	Reconnects uint64    // how often a lost connection was replaced
 	Err        error     // why it is lost, or why the last attempt to reconnect failed; nil when connected
+	// Silent is how long a connected server has answered nothing although it was asked: zero in the first quarter of
+	// Config.ProbeAfter, and always without probing.
+	Silent time.Duration
 }
 
 // Status tells how the connection fares.
 func (s *Session) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Status{Connected: s.up == nil, Since: s.since, Reconnects: s.reconnects, Err: s.trouble}
+	status := Status{Connected: s.up == nil, Since: s.since, Reconnects: s.reconnects, Err: s.trouble}
+	if l := s.current.Load(); l != nil {
+		status.Silent = time.Duration(l.silent.Load())
+	}
+	return status
 }
 
 // lost records that the link is gone. Every one who meets its end may call it.
@@ -148,7 +156,7 @@ func (s *Session) lost(l *link) {
 	}
 	s.current.Store(nil)
 	s.up = make(chan struct{})
-	s.since = time.Now()
+	s.since, s.silence = time.Now(), time.Duration(l.silent.Load())
 	s.trouble = l.reason()
 }
 

@@ -36,7 +36,7 @@ func (v *Volume) directoryAs(ctx context.Context, uid uint32) (*ninep.Fid, error
 func (v *Volume) attach(ctx context.Context, uid uint32) (*ninep.Fid, error) {
 	p := v.spec.Context.Parameters
 	tree, err := v.session.Attach(ctx, ninep.AttachOptions{
-		UID: uid, Aname: v.aname, MaxPayload: int(p.Msize), MaxInFlight: p.MaxInFlight,
+		UID: uid, Aname: v.aname, MaxPayload: int(p.Msize), Flow: v.flow,
 		Threshold: max(1, int(p.ZeroCopyThreshold)), // 0 would be the transport's own
 	})
 	if err != nil {

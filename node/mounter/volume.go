@@ -13,6 +13,7 @@ import (
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/node/usage"
+	"github.com/csi-9p/csi-9p/transport"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,6 +30,7 @@ type Volume struct {
 	sessions *sessions
 	session  *session
 	root     *ninep.Fid // the volume's directory
+	flow     *transport.Flow
 	capacity atomic.Int64
 
 	linger *time.Timer // drops the volume if nobody serves it; nil without
@@ -64,6 +66,7 @@ func prepare(ctx context.Context, sessions *sessions, spec Spec) (*Volume, error
 	v := &Volume{
 		spec: spec, aname: url.Aname, sessions: sessions, session: s,
 		ended: make(chan struct{}), done: make(chan struct{}),
+		flow: transport.NewFlow(spec.Context.Parameters.MaxInFlight),
 	}
 	if err = s.suits(spec.Context.Parameters); err == nil {
 		err = v.open(ctx)
