@@ -106,6 +106,8 @@ type Conn struct {
 	served     chan struct{} // closed when serve has returned, after serveErr is set
 	serveErr   error
 
+	counters counters
+
 	// unanswered counts the requests handed out, plus one until Close. drained is closed when it reaches 0.
 	unanswered atomic.Int64
 	drained    chan struct{}
@@ -245,6 +247,7 @@ func (c *Conn) close(ctx context.Context) error {
 func (c *Conn) dispatch(r *Request, malformed error) {
 	c.unanswered.Add(1)
 	op := r.Opcode()
+	c.counters.request(op)
 	switch {
 	case malformed != nil && (op == OpForget || op == OpBatchForget || op == OpInterrupt):
 		r.NoReply()

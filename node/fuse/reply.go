@@ -38,6 +38,7 @@ func (r *Request) ReplyCreate(e *EntryOut, o *OpenOut) {
 // ReplyWrite answers WRITE with the number of bytes written.
 func (r *Request) ReplyWrite(n uint32) {
 	*result[WriteOut](r) = WriteOut{Size: n}
+	r.conn.counters.written.Add(uint64(n))
 	r.reply(0, writeOutSize, nil)
 }
 
@@ -81,6 +82,7 @@ func result[T any](r *Request) *T { return view[T](bytesOf(r.out[:])[outHeaderSi
 // reply sends errno, or the args bytes of result and payload, and ends the request.
 func (r *Request) reply(errno unix.Errno, args int, payload []byte) {
 	r.settle()
+	r.conn.counters.reply(r.Opcode(), errno, len(payload))
 	n := outHeaderSize + args
 	*view[OutHeader](bytesOf(r.out[:])) = OutHeader{
 		Len:    uint32(n + len(payload)),
