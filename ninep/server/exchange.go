@@ -43,6 +43,7 @@ func (x *exchange) add(r *request) error {
 		return fmt.Errorf("%w: %v with tag %d, which is in use", ninep.ErrMalformed, r.kind, r.tag)
 	}
 	x.tags[r.tag] = r
+	x.conn.server.counters.begin(r)
 	return nil
 }
 
@@ -93,6 +94,7 @@ func (c *conn) complete(r *request) {
 // enqueue queues the reply and those of the flushes that wait for it, and theirs.
 func (x *exchange) enqueue(r *request) {
 	delete(x.tags, r.tag)
+	x.conn.server.counters.end(r)
 	x.queue = append(x.queue, r)
 	for _, f := range r.flushes {
 		f.answer(&ninep.Rflush{}, ninep.MinMsize)

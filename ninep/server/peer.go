@@ -20,17 +20,20 @@ const (
 func (s *Server) admit(ctx context.Context, nc net.Conn) bool {
 	log := klog.FromContext(ctx)
 	if addr, ok := tcpPeer(nc); ok && !s.allowed(addr) {
+		s.counters.refused.address.Add(1)
 		if s.complaints.first(addr) {
 			log.Info("Refused a 9P peer that is not among the allowed addresses", "peer", addr.String())
 		}
 		return false
 	}
 	if !s.conns.take(1) {
+		s.counters.refused.limit.Add(1)
 		if s.complaints.first(netip.Addr{}) {
 			log.Info("Refused a 9P connection: there are as many as allowed", "limit", s.options.MaxConns)
 		}
 		return false
 	}
+	s.counters.accepted.Add(1)
 	return true
 }
 

@@ -326,6 +326,9 @@ func TestAllow(t *testing.T) {
 				t.Error(err)
 			}
 			c.ended()
+			if refused := e.server.Stats().Refused; (refused == server.Refused{}) != test.want {
+				t.Errorf("counted as refused: %+v", refused)
+			}
 			e.client(0) // a unix socket is always allowed
 		})
 	}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
@@ -11,6 +13,8 @@ type request struct {
 	msg  ninep.Message // nil for Tread and Twrite, which are in io
 	io   ioArgs
 	err  error // found while it was received: the answer
+
+	arrived time.Duration // since the counters' epoch
 
 	holds   [2]hold // the fids that it names
 	held    int

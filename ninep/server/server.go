@@ -62,6 +62,7 @@ type Server struct {
 	conns      quota         // connections
 	serial     atomic.Uint64 // of connections, to tell apart those without an address
 	complaints complaints
+	counters   counters
 	heldUp     atomic.Pointer[error] // why accepting is held up; nil: it is not
 
 	mu      sync.Mutex
@@ -80,7 +81,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, creds: creds, root: -1, proc: -1}
+	s := &Server{options: o, creds: creds, root: -1, proc: -1, counters: counters{epoch: time.Now()}}
 	if err := s.openRoot(); err != nil {
 		s.closeFiles()
 		return nil, err
