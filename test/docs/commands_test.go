@@ -1,0 +1,148 @@
+package docs_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/csi-9p/csi-9p/test/lab"
+)
+
+// verbs are the commands of the binary with their flags, as --help has them.
+func verbs(t *testing.T) map[string][]string {
+	t.Helper()
+	binary := lab.Binary(t)
+	help := func(args ...string) string {
+		out, err := exec.Command(binary, append(args, "--help")...).Output()
+		if err != nil {
+			t.Fatalf("csi-9p %s --help: %v", strings.Join(args, " "), err)
+		}
+		return string(out)
+	}
+	_, list, _ := strings.Cut(help(), "Available Commands:\n")
+	all := map[string][]string{}
+	for _, m := range regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(list, -1) {
+		if m[1] == "help" {
+			continue
+		}
+		_, list, _ := strings.Cut(help(m[1]), "Flags:\n")
+		for _, flag := range regexp.MustCompile(`(?m)^ +(?:(-\w), )?(--[\w-]+)`).FindAllStringSubmatch(list, -1) {
+			all[m[1]] = append(all[m[1]], flag[2])
+			if flag[1] != "" {
+				all[m[1]] = append(all[m[1]], flag[1])
+			}
+		}
+	}
+	if len(all) < 6 {
+		t.Fatalf("only %d commands were found", len(all))
+	}
+	return all
+}
+
+var (
+	command = regexp.MustCompile(`(?:^|[\s;(])(?:\S*/)?csi-9p ([a-z]+)\b(.*)`)
+	flag    = regexp.MustCompile(`(?:^|\s)(--[a-z][\w-]*|-[a-z]\b)`)
+)
+
+// TestCommands makes sure that every command line of the pages names a verb and flags that the binary has.
+func TestCommands(t *testing.T) {
+	known := verbs(t)
+	seen := 0
+	for _, p := range pages(t) {
+		for _, text := range commandTexts(p) {
+			for _, m := range command.FindAllStringSubmatch(text, -1) {
+				flags, ok := known[m[1]]
+				if !ok {
+					t.Errorf("%s: there is no command csi-9p %s", p.path, m[1])
+					continue
+				}
+				seen++
+				for _, f := range flag.FindAllStringSubmatch(m[2], -1) {
+					if !slices.Contains(flags, f[1]) {
+						t.Errorf("%s: csi-9p %s has no flag %s", p.path, m[1], f[1])
+					}
+				}
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d command lines were found", seen)
+	}
+}
+
+// commandTexts returns the pieces of a page in which a command line can be: lines of code with those that continue
+// them, and code spans.
+func commandTexts(p page) []string {
+	var all []string
+	for _, l := range p.lines {
+		text, _, _ := strings.Cut(l.text, " # ")
+		switch {
+		case !l.code:
+			all = append(all, spans(l.text)...)
+		case len(all) > 0 && strings.HasSuffix(all[len(all)-1], "\\"):
+			all[len(all)-1] = strings.TrimSuffix(all[len(all)-1], "\\") + " " + text
+		default:
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
+// TestFlags holds docs/commands.md against the binary: a section a verb, in it every flag of the verb and no other.
+// Flags that all verbs have are above the first section.
+func TestFlags(t *testing.T) {
+	documented := map[string][]string{}
+	verb := ""
+	for _, l := range readPage(t, "docs/commands.md").lines {
+		if name, is := strings.CutPrefix(l.text, "## csi-9p "); is {
+			verb = name
+			documented[verb] = slices.Clone(documented[""])
+			continue
+		}
+		for _, s := range spans(l.text) {
+			if name, _, _ := strings.Cut(s, " "); strings.HasPrefix(name, "-") {
+				documented[verb] = append(documented[verb], name)
+			}
+		}
+	}
+	for verb, flags := range verbs(t) {
+		for _, name := range flags {
+			if name != "-h" && !slices.Contains(documented[verb], name) {
+				t.Errorf("docs/commands.md does not have the flag %s of csi-9p %s", name, verb)
+			}
+		}
+		for _, name := range documented[verb] {
+			if !slices.Contains(flags, name) {
+				t.Errorf("docs/commands.md has a flag %s of csi-9p %s that does not exist", name, verb)
+			}
+		}
+	}
+}
+
+// TestMakeTargets makes sure that every target that a page tells to make exists.
+func TestMakeTargets(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, p := range pages(t) {
+		for _, text := range commandTexts(p) {
+			m := regexp.MustCompile(`^make ([a-z][\w-]*)`).FindStringSubmatch(text)
+			if m == nil {
+				continue
+			}
+			seen++
+			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).Match(makefile) {
+				t.Errorf("%s: the Makefile has no target %s", p.path, m[1])
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no page tells to make anything")
+	}
+}
