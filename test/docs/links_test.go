@@ -11,6 +11,7 @@ import (
 var (
 	inline     = regexp.MustCompile(`\]\(([^()\s]+(?:\([^()]*\))?)\)`)
 	definition = regexp.MustCompile(`^\[([^\]^]+)\]: +(\S+)`)
+	shortcut   = regexp.MustCompile(`\[([^\]]+)\](?:[^\[(:]|$)`) // a link only if there is a definition
 	reference  = regexp.MustCompile(`\]\[([^\]]+)\]`)
 	heading    = regexp.MustCompile(`^#{1,6} +(.*?)(?: +#+)? *$`)
 	linked     = regexp.MustCompile(`\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])`)
@@ -19,7 +20,7 @@ var (
 func TestLinks(t *testing.T) {
 	for _, p := range pages(t) {
 		defined := map[string]bool{}
-		used := map[string]bool{}
+		used, mentioned := map[string]bool{}, map[string]bool{}
 		for _, l := range p.lines {
 			if l.code {
 				continue
@@ -34,9 +35,13 @@ func TestLinks(t *testing.T) {
 				}
 				defined[m[1]] = true
 				checkLink(t, p, l, m[2])
+				continue
 			}
 			for _, m := range reference.FindAllStringSubmatch(text, -1) {
 				used[m[1]] = true
+			}
+			for _, m := range shortcut.FindAllStringSubmatch(text, -1) {
+				mentioned[m[1]] = true
 			}
 		}
 		for name := range used {
@@ -45,7 +50,7 @@ func TestLinks(t *testing.T) {
 			}
 		}
 		for name := range defined {
-			if !used[name] {
+			if !used[name] && !mentioned[name] {
 				t.Errorf("%s: the link definition [%s] is not used", p.path, name)
 			}
 		}
