@@ -41,6 +41,7 @@ func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 	o := ninefs.Options{
 		Arena: v.session.arena, Locks: v.session.locks,
 		AttrTimeout: p.AttrTimeout, WritebackTimeout: p.WritebackTimeout,
+		Unreachable: v.session.unreachable,
 	}
 	if o.AttrTimeout == 0 {
 		o.AttrTimeout = time.Nanosecond

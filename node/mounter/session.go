@@ -156,6 +156,19 @@ func (s *session) suits(p params.Parameters) error {
 	return nil
 }
 
+// A server is unreachable when it is lost for longer than a restart of it takes, or
+// says nothing for longer than a busy one does.
+const (
+	restartGrace = 2 * time.Second
+	silenceGrace = 5 * time.Second
+)
+
+// unreachable tells that the server will not answer soon.
+func (s *session) unreachable() bool {
+	status := s.Status()
+	return !status.Connected && time.Since(status.Since) > restartGrace || status.Silent > silenceGrace
+}
+
 // explain adds to an error of the server's which one it is, and whether it is
 // lost: a caller that waited for it in vain got nothing but its own deadline.
 func (s *session) explain(err error) error {

@@ -2,6 +2,7 @@ package mounter
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/ninep"
@@ -9,8 +10,12 @@ import (
 )
 
 // Stats returns the volume's size and use. It asks the server and waits no
-// longer than ctx; a server that is lost by then is ninep.ErrLost.
+// longer than ctx; a server that is lost by then is ninep.ErrLost, at once if it
+// is known to be.
 func (v *Volume) Stats(ctx context.Context) (Usage, error) {
+	if v.session.unreachable() {
+		return Usage{}, v.session.explain(fmt.Errorf("it does not answer: %w", ninep.ErrLost))
+	}
 	share, err := v.root.Statfs(ctx)
 	if err != nil {
 		return Usage{}, v.session.explain(err)

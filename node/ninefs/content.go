@@ -17,7 +17,7 @@ type content struct {
 	mu sync.Mutex
 	// epoch counts this mount's own changes: an answer that the server gave before one of them tells nothing about now.
 	epoch uint64
-	mode  uint32 // st_mode as the server last told
+	attr  ninep.Attr // as the server last told
 	// last is what the file was like when its last name was removed while it was open.
 	last *ninep.Attr
 	// measured is when the server told the size.
@@ -45,7 +45,7 @@ func (n *node) tell(a ninep.Attr, epoch uint64, ttl time.Duration) {
 	c := &n.content
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mode = a.Mode
+	c.attr = a
 	if c.epoch != epoch {
 		return
 	}
@@ -92,10 +92,7 @@ func (n *node) parted() (a ninep.Attr, ok bool) {
 	if a.Nlink--; n.rec.isDir() {
 		a.Nlink = 0
 	}
-	if a.Size != n.rec.Size {
-		a.Size, a.Blocks = n.rec.Size, (n.rec.Size+511)/512
-	}
-	return a, true
+	return n.sized(a), true
 }
 
 // measured records the size that the server tells, which the kernel is not being told.
@@ -116,7 +113,22 @@ func (n *node) endsAt(off uint64, ttl time.Duration) bool {
 func (n *node) mode() uint32 {
 	n.content.mu.Lock()
 	defer n.content.mu.Unlock()
-	return n.content.mode
+	return n.content.attr.Mode
+}
+
+// known returns the attributes that the server last told, and the size that this mount has made of it since.
+func (n *node) known() ninep.Attr {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	return n.sized(n.content.attr)
+}
+
+// sized gives attributes the size in the record. The caller holds content.mu.
+func (n *node) sized(a ninep.Attr) ninep.Attr {
+	if a.Size != n.rec.Size {
+		a.Size, a.Blocks = n.rec.Size, (n.rec.Size+511)/512
+	}
+	return a
 }
 
 // verdict is what has to be done before an application may see a file that the server was asked about.

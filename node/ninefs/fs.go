@@ -27,6 +27,7 @@ type FS struct {
 	stop      context.CancelFunc
 	pool      *pool
 	appenders *pool
+	lookers   *pool
 	readers   *pool // of one: READs that wait for a slot do it in their order
 	tree      *tree
 	handles   *handles
@@ -67,6 +68,7 @@ func New(ctx context.Context, o Options) (*FS, error) {
 	fs.ctx, fs.stop = context.WithCancel(context.WithoutCancel(ctx))
 	fs.pool = newPool(fs.run, maxWorkers, warmWorkers)
 	fs.appenders = newPool(fs.run, maxAppenders, 0)
+	fs.lookers = newPool(fs.run, maxLookers, warmWorkers)
 	fs.readers = newPool(fs.readLater, 1, 0)
 	return fs, nil
 }
@@ -79,6 +81,7 @@ func (fs *FS) SetNotifier(n Notifier) { fs.notifier.Store(&n) }
 func (fs *FS) Close() error {
 	fs.stop()
 	fs.appenders.close()
+	fs.lookers.close()
 	fs.readers.close()
 	fs.pool.close()
 	var fids []*ninep.Fid
@@ -188,6 +191,12 @@ func (fs *FS) Handle(r *fuse.Request) {
 			return
 		}
 		fs.pool.submit(r)
+	case fuse.OpGetattr:
+		if fuse.In[fuse.GetattrIn](r).Flags&fuse.GetattrFh != 0 {
+			fs.pool.submit(r)
+			return
+		}
+		fs.lookers.submit(r)
 	case fuse.OpGetxattr:
 		if errno, known := fs.knownXattr(r); known {
 			r.ReplyError(errno)

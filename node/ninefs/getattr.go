@@ -2,6 +2,7 @@ package ninefs
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +18,13 @@ func (fs *FS) getattr(ctx context.Context, r *fuse.Request) error {
 	epoch := n.now()
 	var attr ninep.Attr
 	if in := fuse.In[fuse.GetattrIn](r); in.Flags&fuse.GetattrFh == 0 {
+		ctx, done := fs.whileReachable(ctx)
+		defer done()
 		attr, err = fs.attrOf(ctx, n, fs.caller(r))
+		if err != nil && errors.Is(context.Cause(ctx), errUnreachable) {
+			fs.replyKnown(r, n)
+			return nil
+		}
 	} else if h, errH := fs.handleOf(in.Fh); errH != nil {
 		err = errH
 	} else {
@@ -28,6 +35,13 @@ func (fs *FS) getattr(ctx context.Context, r *fuse.Request) error {
 	}
 	fs.replyAttr(r, n, attr, epoch)
 	return nil
+}
+
+// replyKnown answers GETATTR with what was last heard of a file. Who cleans up after a server that is gone for good looks at
+// mount points, the roots of volumes and the targets of subPaths (the kubelet's PathExists before it unmounts them), and must
+// not wait for it; as little as with nfs(5)'s softreval. Whoever opens a file, or looks for one by its name, waits.
+func (fs *FS) replyKnown(r *fuse.Request, n *node) {
+	r.ReplyAttr(&fuse.AttrOut{Attr: n.kernelAttr(n.known())})
 }
 
 // attrThrough reads the attributes of an open file. Servers that go by the path under which it was opened (diod, QEMU before

@@ -43,6 +43,9 @@ type Options struct {
 	// WritebackTimeout is how long write-back of mapped pages waits for a lost server before it fails with EIO. A process
 	// killed meanwhile can't end before it did.
 	WritebackTimeout time.Duration
+	// Unreachable, if set, tells that the server is lost or says nothing any more. Then stat(2) of what needs no path on the
+	// server, a mount point above all, is answered by what was last known. It must not block.
+	Unreachable func() bool
 	// MaxFids bounds the fids kept for nodes. Each open file has one of its own beside them.
 	MaxFids int
 	// Locks grants locks before the server is asked; mounts that can show the same files share one. nil: one of its own.

@@ -18,6 +18,8 @@ const (
 	// maxAppenders are apart, because pages that an append holds locked can be what every worker waits for. So are READs that
 	// wait for memory.
 	maxAppenders = 16
+	// maxLookers are apart as well: GETATTR does not wait for a server that cannot be reached, nor for those who do.
+	maxLookers = 32
 )
 
 // pool runs requests that wait. A queued request whose caller is interrupted is answered at once: a server that hangs must not

@@ -93,7 +93,7 @@ func (t *tree) add(a ninep.Attr, twin bool) (*node, error) {
 	n := &node{id: id, file: key, qidType: uint8(a.QID.Type), rec: rec, links: a.Nlink}
 	rec.Path, rec.QIDType, rec.Format, rec.Ino = a.QID.Path, uint8(a.QID.Type), a.Mode&unix.S_IFMT, a.QID.Path
 	rec.setStamp(stampOf(a))
-	n.content.mode = a.Mode
+	n.content.attr = a
 	if twin {
 		rec.Ino = id | 1<<63
 	}
