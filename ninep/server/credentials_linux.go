@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -49,7 +50,11 @@ func (id *identity) enter() error {
 		return nil
 	}
 	runtime.LockOSThread()
-	err := setThread(id.groups, id.uid, id.gid)
+	if err := setGroups(id.groups); err != nil { // nothing is changed yet that leave could not change back
+		runtime.UnlockOSThread()
+		return err
+	}
+	err := setIDs(id.uid, id.gid)
 	if err == nil && id.uid != 0 {
 		err = setCaps(&id.creds.own.none)
 	}
@@ -67,11 +72,7 @@ func (id *identity) leave() {
 		return
 	}
 	own := &id.creds.own
-	err := setCaps(&own.caps)
-	if e := setThread(own.groups, 0, own.gid); err == nil {
-		err = e
-	}
-	if err != nil {
+	if errors.Join(setCaps(&own.caps), setGroups(own.groups), setIDs(0, own.gid)) != nil {
 		runtime.Goexit()
 	}
 	runtime.UnlockOSThread()
@@ -105,9 +106,8 @@ func (id *identity) leaveIO() {
 	runtime.UnlockOSThread()
 }
 
-// setThread sets the thread's groups and the ids that the kernel checks file operations with. Both ids are read back,
-// because setfsuid(2) and setfsgid(2) tell no errors.
-func setThread(groups []uint32, uid, gid uint32) error {
+// setGroups sets the thread's supplementary groups, all or none.
+func setGroups(groups []uint32) error {
 	var first unsafe.Pointer
 	if len(groups) > 0 {
 		first = unsafe.Pointer(&groups[0])
@@ -115,6 +115,12 @@ func setThread(groups []uint32, uid, gid uint32) error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(first), 0); errno != 0 {
 		return errno
 	}
+	return nil
+}
+
+// setIDs sets the ids that the kernel checks the thread's file operations with. Both are read back, because setfsuid(2) and
+// setfsgid(2) tell no errors.
+func setIDs(uid, gid uint32) error {
 	if !setID(unix.SYS_SETFSGID, gid) || !setID(unix.SYS_SETFSUID, uid) {
 		return unix.EPERM
 	}

@@ -3,6 +3,8 @@ package server_test
 import (
 	"errors"
 	"os"
+	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -99,6 +101,43 @@ func TestUsersHaveNoCapabilities(t *testing.T) {
 	c.write(c.open(ninep.OpenWriteOnly, "suid"), 0, "y")
 	if info, err := os.Stat(e.path("suid")); err != nil || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
 		t.Errorf("a user's write left the mode %v (%v)", info.Mode(), err)
+	}
+}
+
+// TestRootWithoutCapabilities is about root in a container that dropped what acting as others takes.
+func TestRootWithoutCapabilities(t *testing.T) {
+	asRoot(t)
+	for name, capability := range map[string]uint32{"CAP_SETUID": unix.CAP_SETUID, "CAP_SETGID": unix.CAP_SETGID} {
+		t.Run(name, func(t *testing.T) {
+			result := make(chan error, 1)
+			go func() {
+				defer close(result)
+				runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+				dropCapability(t, capability)
+				s, err := server.New(server.Options{Root: t.TempDir()})
+				if err == nil {
+					s.Close()
+				}
+				result <- err
+			}()
+			if err := <-result; !errors.Is(err, server.ErrOptions) || !strings.Contains(err.Error(), "needs CAP_SETUID and CAP_SETGID") {
+				t.Errorf("error %v, want one that names the capabilities", err)
+			}
+		})
+	}
+}
+
+// dropCapability takes a capability from the calling thread.
+func dropCapability(t *testing.T, capability uint32) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&header, &caps[0]); err != nil {
+		t.Error(err)
+	}
+	caps[0].Effective &^= 1 << capability
+	caps[0].Permitted &^= 1 << capability
+	if err := unix.Capset(&header, &caps[0]); err != nil {
+		t.Error(err)
 	}
 }
 
