@@ -59,6 +59,9 @@ func negotiate(ctx context.Context, conn transport.Conn, want uint32) (uint32, e
 			return 0, fmt.Errorf("%w: no answer to Tversion: %w", ErrNotNineP, ctx.Err())
 		}
 	}
+	if errors.Is(h.Err, transport.ErrRefused) {
+		return 0, h.Err
+	}
 	if h.Err != nil {
 		return 0, fmt.Errorf("%w: no answer to Tversion: %w", ErrNotNineP, h.Err)
 	}

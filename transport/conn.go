@@ -15,6 +15,9 @@ var (
 	ErrInvalidCall = errors.New("transport: invalid call")
 	// ErrForgotten is the Err of a call that Forget ended.
 	ErrForgotten = errors.New("transport: call given up by both ends")
+	// ErrRefused is wrapped by the reason of a connection that ended because
+	// its peer did not accept what this end showed of itself.
+	ErrRefused = errors.New("refused by the server")
 )
 
 // Conn is one connection to a 9P server. It is safe for concurrent use.
@@ -53,7 +56,7 @@ type Conn interface {
 
 // Traits are a connection's preferences and limits.
 type Traits struct {
-	// Name is the transport's name as in a server's URL: "tcp", "unix", "vsock".
+	// Name is the transport's name as in a server's URL: "tcp", "tls", "unix", "vsock".
 	Name string
 	// MaxMsize is the largest message the transport takes, in bytes.
 	MaxMsize uint32

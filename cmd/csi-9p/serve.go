@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/csi-9p/csi-9p/metrics"
 	"github.com/csi-9p/csi-9p/ninep/server"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
 // serveFlags are the command line of the verb serve.
@@ -27,12 +29,13 @@ type serveFlags struct {
 	squash   string
 	allow    []string
 	http     httpFlags
+	tls      mtls.Files
 }
 
 func serveCommand() *cobra.Command {
 	var flags serveFlags
 	cmd := &cobra.Command{
-		Use:   "serve --listen URL [--listen URL ...] DIR [--readonly] [--squash UID:GID] [--allow CIDR ...]",
+		Use:   "serve --listen URL [--listen URL ...] DIR [--readonly] [--squash UID:GID] [--allow CIDR ...] [--tls-...]",
 		Short: "Export a directory over 9P",
 		Long: `Export a directory over 9P2000.L, until SIGTERM or SIGINT.
 
@@ -42,24 +45,34 @@ that user's groups on this host; run as anybody else, it acts as itself for ever
 
 9P has no authentication here: whoever may connect may attach as any user, root included. So TCP
 peers are only those of this host unless --allow names others, and --squash makes everybody one
-user. Sockets of unix:// are guarded by the permissions of their directory. A client that is root can
+user. Clients of tls:// have to show a certificate that an authority of --tls-client-ca issued, and
+may then come from anywhere, unless --allow narrows it; the three files are read again when they
+change. Sockets of unix:// are guarded by the permissions of their directory. A client that is root can
 leave setuid programs and devices in DIR: mount its file system nosuid,nodev, or squash.`,
 		Example: `  csi-9p serve --listen tcp://127.0.0.1:5640 /srv/share
   csi-9p serve --listen tcp://0.0.0.0 --allow 10.0.0.0/8 --squash 1000:1000 /srv/share
+  csi-9p serve --listen tls://0.0.0.0 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt /srv/share
   csi-9p serve --listen unix:///run/share.sock --listen vsock://2:564 --readonly /srv/share`,
 		Args: positional("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error { return serve(cmd, flags, args[0]) },
 	}
-	cmd.Flags().StringArrayVar(&flags.listen, "listen", nil, "where to listen, as a URL: tcp://host[:564], unix:///path, vsock://cid[:564]; may be repeated")
+	cmd.Flags().StringArrayVar(&flags.listen, "listen", nil, "where to listen, as a URL: tcp://host[:564], tls://host[:564], unix:///path, vsock://cid[:564]; may be repeated")
 	cmd.Flags().BoolVar(&flags.readOnly, "readonly", false, "refuse every change (EROFS)")
 	cmd.Flags().StringVar(&flags.squash, "squash", "", "act as this UID:GID for every client")
-	cmd.Flags().StringArrayVar(&flags.allow, "allow", nil, "TCP peers that may connect, as a network (10.0.0.0/8) or an address; may be repeated (default: this host only)")
+	cmd.Flags().StringArrayVar(&flags.allow, "allow", nil, "TCP peers that may connect, as a network (10.0.0.0/8) or an address; may be repeated (default: this host only; with tls:// all)")
+	cmd.Flags().StringVar(&flags.tls.Certificate, "tls-cert", "", "file with the server's certificate and its chain, for tls://")
+	cmd.Flags().StringVar(&flags.tls.Key, "tls-key", "", "file with its key")
+	cmd.Flags().StringVar(&flags.tls.CA, "tls-client-ca", "", "file with the authorities that clients' certificates must be issued by")
 	flags.http.add(cmd.Flags())
 	return cmd
 }
 
 func serve(cmd *cobra.Command, flags serveFlags, dir string) error {
 	options, urls, err := flags.parse(dir)
+	if err != nil {
+		return err
+	}
+	certificates, err := flags.certificates(urls)
 	if err != nil {
 		return err
 	}
@@ -74,14 +87,14 @@ func serve(cmd *cobra.Command, flags serveFlags, dir string) error {
 		return err
 	}
 	defer web.Close()
-	listeners, err := listenAll(cmd.Context(), urls)
+	listeners, err := listenAll(cmd.Context(), urls, dial.Options{TLS: certificates})
 	if err != nil {
 		return err
 	}
 	for i, l := range listeners {
 		u := boundURL(urls[i], l)
 		fmt.Fprintf(cmd.OutOrStdout(), "exporting %s on %s\n", options.Root, u)
-		if len(options.Allow) == 0 && !loopback(l) {
+		if len(options.Allow) == 0 && u.Scheme != dial.TLS && !loopback(l) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "csi-9p: %s: peers on other hosts are refused; --allow CIDR lets them in\n", u)
 		}
 	}
@@ -129,6 +142,24 @@ func (f serveFlags) parse(dir string) (o server.Options, urls []dial.URL, err er
 	return o, urls, nil
 }
 
+// certificates opens the files that tls:// needs; nil where nobody asks for it.
+func (f serveFlags) certificates(urls []dial.URL) (mtls.Source, error) {
+	asked := slices.ContainsFunc(urls, func(u dial.URL) bool { return u.Scheme == dial.TLS })
+	switch {
+	case !asked && f.tls.IsZero():
+		return nil, nil
+	case !asked:
+		return nil, fmt.Errorf("%w: --tls-cert, --tls-key and --tls-client-ca are for --listen tls://..., which is missing", errUsage)
+	case f.tls.Check() != nil:
+		return nil, fmt.Errorf("%w: tls:// needs --tls-cert, --tls-key and --tls-client-ca: clients are let in by their certificates", errUsage)
+	}
+	source, err := mtls.OpenFiles(f.tls)
+	if err != nil {
+		return nil, err
+	}
+	return source, nil
+}
+
 func parseSquash(s string) (*server.Squash, error) {
 	if s == "" {
 		return nil, nil
@@ -150,10 +181,10 @@ func parsePrefix(s string) (netip.Prefix, error) {
 }
 
 // listenAll listens everywhere or, with an error, nowhere.
-func listenAll(ctx context.Context, urls []dial.URL) ([]net.Listener, error) {
+func listenAll(ctx context.Context, urls []dial.URL, o dial.Options) ([]net.Listener, error) {
 	var listeners []net.Listener
 	for _, u := range urls {
-		l, err := dial.Listen(ctx, u)
+		l, err := dial.Listen(ctx, u, o)
 		if err != nil {
 			for _, l := range listeners {
 				l.Close()
@@ -172,8 +203,8 @@ func listenError(u dial.URL, err error) error {
 		return fmt.Errorf("%w; choose another port, or see who has it: ss -lptn 'sport = :%d'", err, u.Port)
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return fmt.Errorf("%w; it is no address of this host (0.0.0.0 and [::] stand for all)", err)
-	case errors.Is(err, unix.EACCES) && u.Scheme == dial.TCP:
-		return fmt.Errorf("%w; ports below 1024 are root's: choose one above, as in tcp://127.0.0.1:5640", err)
+	case errors.Is(err, unix.EACCES) && (u.Scheme == dial.TCP || u.Scheme == dial.TLS):
+		return fmt.Errorf("%w; ports below 1024 are root's: choose one above, as in %s://127.0.0.1:5640", err, u.Scheme)
 	}
 	return err
 }

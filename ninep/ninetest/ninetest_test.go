@@ -14,6 +14,8 @@ import (
 	"github.com/csi-9p/csi-9p/ninep/server"
 	"github.com/csi-9p/csi-9p/test/lab"
 	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/mtls"
+	"github.com/csi-9p/csi-9p/transport/mtls/mtlstest"
 	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
@@ -23,10 +25,7 @@ func TestMain(m *testing.M) { lab.Main(m, nil) }
 const otherUID = 1234
 
 // target describes a server at an address.
-func target(network, address, aname, root string) ninetest.Server {
-	dialNet := func(ctx context.Context) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}
+func target(dialNet func(context.Context) (net.Conn, error), aname, root string) ninetest.Server {
 	return ninetest.Server{
 		DialNet: dialNet,
 		Dial: func(ctx context.Context) (transport.Conn, error) {
@@ -40,15 +39,26 @@ func target(network, address, aname, root string) ninetest.Server {
 	}
 }
 
+func dialer(network, address string) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, network, address) }
+}
+
 // exporter serves a directory by package server in this process until the test ends.
 func exporter(t *testing.T, network, address string) ninetest.Server {
 	t.Helper()
 	lab.NeedRoot(t)
-	root := lab.Dir(t)
 	listener, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	root := serve(t, listener)
+	return target(dialer(network, listener.Addr().String()), "/", root)
+}
+
+// serve runs package server on a directory of its own until the test ends.
+func serve(t *testing.T, listener net.Listener) (root string) {
+	t.Helper()
+	root = lab.Dir(t)
 	s, err := server.New(server.Options{Root: root})
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +73,7 @@ func exporter(t *testing.T, network, address string) ninetest.Server {
 		}
 		<-served
 	})
-	return target(network, listener.Addr().String(), "/", root)
+	return root
 }
 
 func TestExporterTCP(t *testing.T) {
@@ -74,6 +84,36 @@ func TestExporterTCP(t *testing.T) {
 func TestExporterUnix(t *testing.T) {
 	s := exporter(t, "unix", lab.Dir(t)+"/socket")
 	ninetest.Run(t, s)
+}
+
+// exporterTLS serves a directory to those with a certificate.
+func exporterTLS(t *testing.T) ninetest.Server {
+	t.Helper()
+	lab.NeedRoot(t)
+	ca := mtlstest.NewCA(t, "ca")
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := serve(t, mtls.NewListener(plain, mtlstest.Source(t, ca.Server("127.0.0.1"))))
+	client, dialTCP := mtlstest.Source(t, ca.Client("suite")), dialer("tcp", plain.Addr().String())
+	return target(func(ctx context.Context) (net.Conn, error) {
+		c, err := dialTCP(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return mtls.Client(ctx, c, "127.0.0.1", client)
+	}, "/", root)
+}
+
+func TestExporterTLS(t *testing.T) {
+	s := exporterTLS(t)
+	ninetest.Run(t, s)
+}
+
+func TestExporterTLSRaw(t *testing.T) {
+	s := exporterTLS(t)
+	ninetest.RunRaw(t, s)
 }
 
 func TestExporterRaw(t *testing.T) {
@@ -88,7 +128,7 @@ func TestDiod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := target("tcp", at.Host, diod.Root, diod.Root)
+	s := target(dialer("tcp", at.Host), diod.Root, diod.Root)
 	s.Deviations = diodDeviations
 	ninetest.Run(t, s)
 }

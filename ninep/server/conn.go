@@ -44,8 +44,12 @@ type conn struct {
 	exchange exchange
 }
 
-func (s *Server) serveConn(ctx context.Context, nc net.Conn) {
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, shaking *handshakes) {
 	defer nc.Close()
+	stream.Tune(nc)
+	if !s.secure(ctx, nc, shaking) {
+		return
+	}
 	c := s.newConn(ctx, nc)
 	defer context.AfterFunc(ctx, c.drain)()
 	c.log.V(1).Info("9P client connected")
@@ -58,11 +62,10 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn) {
 }
 
 func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
-	stream.Tune(nc)
 	c := &conn{
 		server: s,
 		net:    nc,
-		log:    klog.FromContext(ctx).WithValues("peer", nc.RemoteAddr().String()),
+		log:    peerLog(ctx, nc),
 		peer:   s.peerName(nc),
 		budget: newBudget(s.options.MaxInFlight),
 		fids:   fidTable{fids: make(map[ninep.FID]*fid), limit: s.options.MaxFids, total: &s.fds},

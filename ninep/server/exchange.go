@@ -121,6 +121,12 @@ func (x *exchange) sendQueue() {
 	x.failed = failed
 }
 
+// buffersWriter is a connection without writev(2) that has a way of its own to write messages that lie in pieces, as
+// those of package mtls have.
+type buffersWriter interface {
+	WriteBuffers(parts [][]byte) (int64, error)
+}
+
 // write sends a batch of replies, head and payload each from where they are.
 func (x *exchange) write(batch []*request) error {
 	x.vector = x.vector[:0]
@@ -129,6 +135,10 @@ func (x *exchange) write(batch []*request) error {
 		if len(r.data) > 0 {
 			x.vector = append(x.vector, r.data)
 		}
+	}
+	if c, ok := x.conn.net.(buffersWriter); ok {
+		_, err := c.WriteBuffers(x.vector)
+		return err
 	}
 	x.rest = x.vector
 	_, err := x.rest.WriteTo(x.conn.net)

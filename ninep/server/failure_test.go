@@ -24,7 +24,7 @@ func talk(t *testing.T) (*Server, string, func(ninep.Message) ninep.Message) {
 	}
 	ours, theirs := net.Pipe()
 	served := make(chan struct{})
-	go func() { s.serveConn(context.Background(), theirs); close(served) }()
+	go func() { s.serveConn(context.Background(), theirs, new(handshakes)); close(served) }()
 	t.Cleanup(func() { ours.Close(); <-served; s.Close() })
 	return s, root, func(m ninep.Message) ninep.Message {
 		t.Helper()

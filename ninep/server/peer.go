@@ -19,7 +19,8 @@ const (
 // admit decides whether a peer may talk to the server, and counts the connection if so.
 func (s *Server) admit(ctx context.Context, nc net.Conn) bool {
 	log := klog.FromContext(ctx)
-	if addr, ok := tcpPeer(nc); ok && !s.allowed(addr) {
+	_, secured := nc.(handshaker)
+	if addr, ok := tcpPeer(nc); ok && !s.allowed(addr, secured) {
 		s.counters.refused.address.Add(1)
 		if s.complaints.first(addr) {
 			log.Info("Refused a 9P peer that is not among the allowed addresses", "peer", addr.String())
@@ -37,9 +38,10 @@ func (s *Server) admit(ctx context.Context, nc net.Conn) bool {
 	return true
 }
 
-func (s *Server) allowed(addr netip.Addr) bool {
+// allowed decides by a TCP peer's address. Without a list, one that has to show a certificate may come from anywhere.
+func (s *Server) allowed(addr netip.Addr, secured bool) bool {
 	if len(s.options.Allow) == 0 {
-		return addr.IsLoopback()
+		return secured || addr.IsLoopback()
 	}
 	for _, prefix := range s.options.Allow {
 		if prefix.Contains(addr) {
@@ -64,6 +66,15 @@ func (s *Server) peerName(nc net.Conn) string {
 		return addr.String()
 	}
 	return fmt.Sprintf("#%d", s.serial.Add(1))
+}
+
+// peerLog is the log of a connection, which names the peer by its address and its certificate.
+func peerLog(ctx context.Context, nc net.Conn) klog.Logger {
+	log := klog.FromContext(ctx).WithValues("peer", nc.RemoteAddr().String())
+	if h, ok := nc.(handshaker); ok {
+		log = log.WithValues("certificate", h.Peer())
+	}
+	return log
 }
 
 // complaints remembers about which peers the log has a line lately, so that nobody can fill it. The zero address stands

@@ -22,7 +22,7 @@ type Options struct {
 	Root     string         // directory to export
 	ReadOnly bool           // answer EROFS to everything that changes the tree
 	Squash   *Squash        // act as this user for every client; nil: as the user of the attach
-	Allow    []netip.Prefix // TCP peers that may connect; none: loopback only. Unix and vsock peers always may
+	Allow    []netip.Prefix // TCP peers that may connect; none: loopback only, but with TLS all. Unix and vsock peers always may
 
 	MaxMsize    uint32 // largest message in bytes; default 4 MiB of payload and its header
 	MaxFids     int    // fids of one connection; default 65536, never more than half of the process's descriptors allow
@@ -146,6 +146,9 @@ func (s *Server) openRoot() error {
 // answered first, for at most five seconds. It returns early with an error if the listener fails. It closes l and ends
 // every connection that came of it before it returns. Several calls may run at once.
 //
+// A connection of package mtls has to shake hands before it is served. No more than maxHandshakes of a listener's are at
+// it, each for handshakeTime at most: the oldest makes room.
+//
 // Serve sets the process's umask to 0: the modes of new files are the client's to choose, and Linux has one umask for
 // all threads of a Go program. Make unix sockets before, or everybody on the host may connect to them.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
@@ -157,6 +160,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	unix.Umask(0)
 	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
+	var shaking handshakes
 	closed := make(chan struct{})
 	context.AfterFunc(ctx, func() { l.Close(); close(closed) })
 	defer func() { cancel(); conns.Wait(); <-closed }()
@@ -188,7 +192,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		conns.Go(func() {
 			defer s.conns.give(1)
-			s.serveConn(ctx, nc)
+			s.serveConn(ctx, nc, &shaking)
 		})
 	}
 }

@@ -23,8 +23,9 @@ type Stats struct {
 
 // Refused is how many connections were not let in, by the reason.
 type Refused struct {
-	Address uint64 // the peer is not among those that are allowed
-	Limit   uint64 // there were as many connections as may be
+	Address   uint64 // the peer is not among those that are allowed
+	Limit     uint64 // there were as many connections as may be
+	Handshake uint64 // the TLS handshake failed
 }
 
 // RequestStats are the requests of one type.
@@ -38,7 +39,7 @@ type RequestStats struct {
 type counters struct {
 	epoch    time.Time // what requests are timed against
 	accepted atomic.Uint64
-	refused  struct{ address, limit atomic.Uint64 }
+	refused  struct{ address, limit, handshake atomic.Uint64 }
 	types    [64]requestCounters
 	inFlight atomic.Int64
 	received atomic.Uint64
@@ -82,7 +83,7 @@ func (s *Server) Stats() Stats {
 	stats := Stats{
 		Connections: s.conns.used.Load(),
 		Accepted:    n.accepted.Load(),
-		Refused:     Refused{Address: n.refused.address.Load(), Limit: n.refused.limit.Load()},
+		Refused:     Refused{Address: n.refused.address.Load(), Limit: n.refused.limit.Load(), Handshake: n.refused.handshake.Load()},
 		InFlight:    n.inFlight.Load(),
 		Received:    n.received.Load(),
 		Sent:        n.sent.Load(),

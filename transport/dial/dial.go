@@ -1,15 +1,18 @@
 package dial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/mdlayher/vsock"
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
@@ -17,17 +20,22 @@ import (
 // served by this release.
 var ErrUnsupported = errors.New("not supported by this release")
 
-// Options shape the connections that Dial makes.
+// handshakeTimeout bounds the TLS handshake where no context does.
+const handshakeTimeout = 15 * time.Second
+
+// Options shape the connections that Dial and Listen make.
 type Options struct {
 	// Stream is for the transports that are byte streams.
 	Stream stream.Options
+	// TLS has the certificates for tls:// URLs, which cannot do without.
+	TLS mtls.Source
 }
 
 // Dial connects to the server at u. ctx bounds the connecting, not the
-// connection. Errors name the server and wrap those of the system, or
-// ErrUnsupported.
+// connection. Errors name the server and wrap those of the system or of package
+// mtls, or ErrUnsupported.
 func Dial(ctx context.Context, u URL, o Options) (transport.Conn, error) {
-	c, err := connect(ctx, u)
+	c, err := connect(ctx, u, o)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", u, err)
 	}
@@ -36,11 +44,13 @@ func Dial(ctx context.Context, u URL, o Options) (transport.Conn, error) {
 }
 
 // connect makes the byte stream.
-func connect(ctx context.Context, u URL) (net.Conn, error) {
+func connect(ctx context.Context, u URL, o Options) (net.Conn, error) {
 	var d net.Dialer
 	switch u.Scheme {
 	case TCP:
 		return d.DialContext(ctx, "tcp", u.Address())
+	case TLS:
+		return connectTLS(ctx, u, o.TLS)
 	case Unix:
 		return d.DialContext(ctx, "unix", u.Path)
 	case VSock:
@@ -53,10 +63,28 @@ func connect(ctx context.Context, u URL) (net.Conn, error) {
 	return nil, unsupported(u.Scheme)
 }
 
+func connectTLS(ctx context.Context, u URL, from mtls.Source) (net.Conn, error) {
+	if from == nil {
+		return nil, mtls.ErrNone
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", u.Address())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	secure, err := mtls.Client(ctx, c, cmp.Or(u.ServerName, u.Host), from)
+	if err != nil {
+		return nil, err // not a typed nil
+	}
+	return secure, nil
+}
+
 // unsupported is the error of a scheme that Dial and Listen cannot serve.
 func unsupported(scheme string) error {
 	switch scheme {
-	case TLS, Virtio:
+	case Virtio:
 		return fmt.Errorf("%s:// comes with a later release: %w", scheme, ErrUnsupported)
 	}
 	return fmt.Errorf("%w: scheme %q", ErrURL, scheme)

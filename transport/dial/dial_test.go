@@ -15,6 +15,8 @@ import (
 
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
+	"github.com/csi-9p/csi-9p/transport/mtls/mtlstest"
 )
 
 func parse(t *testing.T, s string) dial.URL {
@@ -26,9 +28,11 @@ func parse(t *testing.T, s string) dial.URL {
 	return u
 }
 
-func listen(t *testing.T, u dial.URL) net.Listener {
+func listen(t *testing.T, u dial.URL) net.Listener { return listenWith(t, u, dial.Options{}) }
+
+func listenWith(t *testing.T, u dial.URL, o dial.Options) net.Listener {
 	t.Helper()
-	l, err := dial.Listen(t.Context(), u)
+	l, err := dial.Listen(t.Context(), u, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +45,9 @@ type done chan *transport.Call
 func (d done) Complete(c *transport.Call) { d <- c }
 
 // exchange dials u and has a Tclunk answered by a server that accepts on l.
-func exchange(t *testing.T, u dial.URL, l net.Listener) {
+func exchange(t *testing.T, u dial.URL, l net.Listener) { exchangeWith(t, u, l, dial.Options{}) }
+
+func exchangeWith(t *testing.T, u dial.URL, l net.Listener, o dial.Options) {
 	t.Helper()
 	served := make(chan error, 1)
 	go func() {
@@ -56,7 +62,7 @@ func exchange(t *testing.T, u dial.URL, l net.Listener) {
 		}
 		served <- err
 	}()
-	c, err := dial.Dial(t.Context(), u, dial.Options{})
+	c, err := dial.Dial(t.Context(), u, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +94,32 @@ func TestTCP(t *testing.T) {
 	}
 }
 
+func TestTLS(t *testing.T) {
+	ca := mtlstest.NewCA(t, "ca")
+	client := dial.Options{TLS: mtlstest.Source(t, ca.Client("c"))}
+	for _, test := range []struct{ host, expect, certified string }{
+		{"127.0.0.1", "", "127.0.0.1"},
+		{"[::1]", "", "::1"},
+		{"127.0.0.1", "nas.example", "nas.example"},
+	} {
+		u := parse(t, "tls://"+test.host+":0")
+		l := listenWith(t, u, dial.Options{TLS: mtlstest.Source(t, ca.Server(test.certified))})
+		u.Port, u.ServerName = uint32(l.Addr().(*net.TCPAddr).Port), test.expect
+		exchangeWith(t, u, l, client)
+	}
+}
+
+func TestTLSNeedsCertificates(t *testing.T) {
+	u := parse(t, "tls://127.0.0.1:0")
+	_, dialErr := dial.Dial(t.Context(), u, dial.Options{})
+	_, listenErr := dial.Listen(t.Context(), u, dial.Options{})
+	for _, err := range []error{dialErr, listenErr} {
+		if !errors.Is(err, mtls.ErrNone) || !strings.Contains(err.Error(), u.String()) {
+			t.Errorf("without certificates: %v", err)
+		}
+	}
+}
+
 func TestUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a socket?")
 	u := parse(t, dial.URL{Scheme: "unix", Path: path}.String())
@@ -105,7 +137,7 @@ func TestUnix(t *testing.T) {
 // (Linux 5.6).
 func TestVSock(t *testing.T) {
 	u := parse(t, "vsock://1:0")
-	l, err := dial.Listen(t.Context(), u)
+	l, err := dial.Listen(t.Context(), u, dial.Options{})
 	if err != nil {
 		if !strings.Contains(err.Error(), "vsock_loopback") {
 			t.Errorf("%v: it does not say what to do", err)
@@ -140,10 +172,10 @@ func TestDialNamesTheServer(t *testing.T) {
 }
 
 func TestSchemesOfLaterReleases(t *testing.T) {
-	for _, s := range []string{"tls://nas", "virtio://share"} {
+	for _, s := range []string{"virtio://share"} {
 		u := parse(t, s)
 		_, dialErr := dial.Dial(t.Context(), u, dial.Options{})
-		_, listenErr := dial.Listen(t.Context(), u)
+		_, listenErr := dial.Listen(t.Context(), u, dial.Options{})
 		for _, err := range []error{dialErr, listenErr} {
 			if !errors.Is(err, dial.ErrUnsupported) || !strings.Contains(err.Error(), "comes with a later release") {
 				t.Errorf("%s: %v", s, err)
@@ -169,7 +201,7 @@ func TestListenUnixReplacesAStaleSocket(t *testing.T) {
 func TestListenUnixRefusesALiveSocket(t *testing.T) {
 	u := dial.URL{Scheme: "unix", Path: filepath.Join(t.TempDir(), "s")}
 	live := listen(t, u)
-	if _, err := dial.Listen(t.Context(), u); !errors.Is(err, dial.ErrInUse) || !strings.Contains(err.Error(), u.Path) {
+	if _, err := dial.Listen(t.Context(), u, dial.Options{}); !errors.Is(err, dial.ErrInUse) || !strings.Contains(err.Error(), u.Path) {
 		t.Errorf("a second listener: %v", err)
 	}
 	if c, err := live.Accept(); err != nil { // the question whether it lives
@@ -190,7 +222,7 @@ func TestListenUnixLeavesOtherFilesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{file, link, dir} {
-		_, err := dial.Listen(t.Context(), dial.URL{Scheme: "unix", Path: path})
+		_, err := dial.Listen(t.Context(), dial.URL{Scheme: "unix", Path: path}, dial.Options{})
 		if err == nil || !strings.Contains(err.Error(), "is no socket") {
 			t.Errorf("Listen on %s: %v", path, err)
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/mdlayher/vsock"
 	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
 // ErrInUse is wrapped by the error of a Listen on a unix socket that another
@@ -21,20 +23,23 @@ var ErrInUse = errors.New("another server listens there")
 // listener's Addr has it. The context id 4294967295 (VMADDR_CID_ANY) stands for
 // any of this machine's. A unix socket that nobody listens on any more is
 // replaced; any other file in its place is left alone and an error. Close
-// removes the socket.
-func Listen(ctx context.Context, u URL) (net.Listener, error) {
-	l, err := listen(ctx, u)
+// removes the socket. The connections of a tls URL are *mtls.Conn, whose
+// handshake is the accepting end's to do.
+func Listen(ctx context.Context, u URL, o Options) (net.Listener, error) {
+	l, err := listen(ctx, u, o)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", u, err)
 	}
 	return l, nil
 }
 
-func listen(ctx context.Context, u URL) (net.Listener, error) {
+func listen(ctx context.Context, u URL, o Options) (net.Listener, error) {
 	var config net.ListenConfig
 	switch u.Scheme {
 	case TCP:
 		return config.Listen(ctx, "tcp", u.Address())
+	case TLS:
+		return listenTLS(ctx, u, o.TLS)
 	case Unix:
 		return listenUnix(ctx, u.Path)
 	case VSock:
@@ -45,6 +50,18 @@ func listen(ctx context.Context, u URL) (net.Listener, error) {
 		return l, nil
 	}
 	return nil, unsupported(u.Scheme)
+}
+
+func listenTLS(ctx context.Context, u URL, from mtls.Source) (net.Listener, error) {
+	if from == nil {
+		return nil, mtls.ErrNone
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", u.Address())
+	if err != nil {
+		return nil, err
+	}
+	return mtls.NewListener(l, from), nil
 }
 
 // unixListener removes its socket at Close, and never another's that took its

@@ -34,7 +34,7 @@ var ErrURL = errors.New("bad server URL")
 // forms are the URLs that each scheme takes.
 var forms = map[string]string{
 	TCP:    "tcp://host[:564][/aname]",
-	TLS:    "tls://host[:564][/aname]",
+	TLS:    "tls://host[:564][/aname][?serverName=name]",
 	Unix:   "unix:///path[?aname=/x]",
 	VSock:  "vsock://cid[:564][/aname]",
 	Virtio: "virtio://mount_tag",
@@ -57,6 +57,8 @@ type URL struct {
 	Path string
 	// Aname is the tree to attach; empty where the URL names none.
 	Aname string
+	// ServerName is what a tls server's certificate must be for; empty: Host.
+	ServerName string
 }
 
 // Parse reads a server URL. Its errors wrap ErrURL, and name the part that is
@@ -81,7 +83,7 @@ func (u *URL) parse(rest string) (err error) {
 		return errors.New("a # must be written %23")
 	}
 	rest, query, asked := strings.Cut(rest, "?")
-	if asked && u.Scheme != Unix {
+	if asked && u.Scheme != Unix && u.Scheme != TLS {
 		return fmt.Errorf("%q has no place here", "?"+query)
 	}
 	authority, path := rest, ""
@@ -98,6 +100,11 @@ func (u *URL) parse(rest string) (err error) {
 		return u.parseVirtio(authority, path)
 	}
 	u.Aname = path
+	if asked {
+		if u.ServerName, err = parseServerName(query); err != nil {
+			return err
+		}
+	}
 	host, port, err := splitPort(authority)
 	if err != nil {
 		return err
@@ -114,6 +121,28 @@ func (u *URL) parseTCP(host, port string) (err error) {
 	}
 	u.Host, err = parseHost(host)
 	return err
+}
+
+// parseServerName reads the query of a tls URL.
+func parseServerName(query string) (string, error) {
+	value, ok := strings.CutPrefix(query, "serverName=")
+	if !ok {
+		return "", fmt.Errorf("%q: only serverName can follow", "?"+query)
+	}
+	return ServerName(value)
+}
+
+// ServerName checks the name that a certificate is expected to be for, a host
+// name or an address without brackets, and returns it in lower case.
+func ServerName(s string) (string, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		return addr.String(), nil
+	}
+	name, err := parseHost(s)
+	if err != nil || strings.HasPrefix(s, "[") {
+		return "", fmt.Errorf("server name %q: it is neither a host name nor an address", s)
+	}
+	return name, nil
 }
 
 func (u *URL) parseVSock(host, port string) (err error) {
@@ -254,7 +283,11 @@ func (u URL) String() string {
 	if u.Port != DefaultPort {
 		host += ":" + strconv.FormatUint(uint64(u.Port), 10)
 	}
-	return u.Scheme + "://" + host + escape(u.Aname)
+	s := u.Scheme + "://" + host + escape(u.Aname)
+	if u.ServerName != "" {
+		s += "?serverName=" + u.ServerName
+	}
+	return s
 }
 
 // Address is where a tcp or tls URL points, as package net takes it.

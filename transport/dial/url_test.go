@@ -30,6 +30,8 @@ var goodURLs = []struct {
 	{"vsock://2", dial.URL{Scheme: "vsock", CID: 2, Port: 564}, ""},
 	{"vsock://4294967295:4294967295/srv", dial.URL{Scheme: "vsock", CID: 1<<32 - 1, Port: 1<<32 - 1, Aname: "/srv"}, ""},
 	{"tls://nas:9564/a", dial.URL{Scheme: "tls", Host: "nas", Port: 9564, Aname: "/a"}, ""},
+	{"tls://10.0.0.5/a?serverName=NAS.example", dial.URL{Scheme: "tls", Host: "10.0.0.5", Port: 564, Aname: "/a", ServerName: "nas.example"}, "tls://10.0.0.5/a?serverName=nas.example"},
+	{"tls://nas?serverName=2001:DB8::1", dial.URL{Scheme: "tls", Host: "nas", Port: 564, ServerName: "2001:db8::1"}, "tls://nas?serverName=2001:db8::1"},
 	{"virtio://host%20share", dial.URL{Scheme: "virtio", Host: "host share"}, ""},
 }
 
@@ -77,6 +79,10 @@ var badURLs = []struct{ in, part, form string }{
 	{"unix://", "path of the socket is missing", "unix:///path[?aname=/x]"},
 	{"unix:///", "path of the socket is missing", "unix:///path[?aname=/x]"},
 	{"unix:///" + strings.Repeat("p", 107), "108 bytes", "unix:///path[?aname=/x]"},
+	{"tls://nas?name=x", "only serverName", "tls://host[:564][/aname][?serverName=name]"},
+	{"tls://nas?serverName=", `server name ""`, "tls://host[:564][/aname][?serverName=name]"},
+	{"tls://nas?serverName=a/b", `server name "a/b"`, "tls://host[:564][/aname][?serverName=name]"},
+	{"tls://nas?serverName=[::1]", `server name "[::1]"`, "tls://host[:564][/aname][?serverName=name]"},
 	{"unix:///run/s?uname=x", "only aname", "unix:///path[?aname=/x]"},
 	{"unix:///run/s?aname=", "only aname", "unix:///path[?aname=/x]"},
 	{"unix:///run/s?aname=/x&aname=/y", "only aname", "unix:///path[?aname=/x]"},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
@@ -221,11 +222,30 @@ func TestSmallRepliesArriveTogether(t *testing.T) {
 	}
 }
 
+// TLS copies by nature, and the counters say so.
+func TestWhatIsCopiedIsCounted(t *testing.T) {
+	const n = 1 << 20
+	c, p := connect(t, tlsPair, stream.Options{})
+	d := newDone()
+	c.Submit(readCall(d, 1, n))
+	p.next()
+	go p.replyPayload(1, pattern(1, n))
+	if call := <-d; call.Err != nil || !bytes.Equal(call.In, pattern(1, n)) {
+		t.Fatalf("Tread: %v", call.Err)
+	}
+	if got := c.Stats(); got.PayloadCopied != n || got.PayloadPlaced != 0 {
+		t.Errorf("%+v, want all %d copied", got, n)
+	}
+}
+
 func TestTraits(t *testing.T) {
 	for _, w := range wires {
 		c, _ := connect(t, w.pair, stream.Options{MaxMsize: 8192, Slots: 3, Window: 4096})
 		want := transport.Traits{
-			Name: w.name, MaxMsize: 8192, ZeroCopy: w.name != "plain", Threshold: 1024, Slots: 3, Window: 4096,
+			Name: w.name, MaxMsize: 8192, ZeroCopy: w.name != "plain" && w.name != "tls", Threshold: 1024, Slots: 3, Window: 4096,
+		}
+		if w.name == "tls" { // who made it says so: the network is TCP
+			want.Name = "tcp"
 		}
 		if got := c.Traits(); got != want {
 			t.Errorf("%+v, want %+v", got, want)
@@ -238,10 +258,21 @@ func TestTraits(t *testing.T) {
 }
 
 func TestTCPOptions(t *testing.T) {
-	client, server := tcpPair(t)
-	defer server.Close()
+	t.Run("tcp", func(t *testing.T) {
+		client, server := tcpPair(t)
+		defer server.Close()
+		testTCPOptions(t, client, client)
+	})
+	t.Run("beneath TLS", func(t *testing.T) {
+		client, server := tlsPair(t)
+		defer server.Close()
+		testTCPOptions(t, client, client.(*mtls.Conn).NetConn())
+	})
+}
+
+func testTCPOptions(t *testing.T, client, socket net.Conn) {
 	c := stream.New(client, stream.Options{})
-	raw, err := client.(*net.TCPConn).SyscallConn()
+	raw, err := socket.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

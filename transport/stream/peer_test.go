@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/mtls"
+	"github.com/csi-9p/csi-9p/transport/mtls/mtlstest"
 	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
@@ -33,6 +36,7 @@ var wires = []struct {
 	{"tcp", tcpPair},
 	{"file", filePair},
 	{"plain", plainPair},
+	{"tls", tlsPair},
 }
 
 func unixPair(t testing.TB) (client, server net.Conn) {
@@ -92,6 +96,32 @@ func tcpPair(t testing.TB) (client, server net.Conn) {
 		t.Fatal(err)
 	}
 	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return client, server
+}
+
+func tlsPair(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	ca := mtlstest.NewCA(t, "ca")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server, err = mtls.NewListener(l, mtlstest.Source(t, ca.Server("nas"))).Accept(); err != nil {
+		t.Fatal(err)
+	}
+	shaken := make(chan error, 1)
+	go func() { shaken <- server.(*mtls.Conn).HandshakeContext(context.Background()) }()
+	if client, err = mtls.Client(context.Background(), near, "nas", mtlstest.Source(t, ca.Client("c"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-shaken; err != nil {
 		t.Fatal(err)
 	}
 	return client, server

@@ -7,7 +7,8 @@ type Stats struct {
 	// PayloadPlaced is how many payload bytes were read from the socket to where
 	// they were wanted.
 	PayloadPlaced uint64
-	// PayloadCopied is how many came by way of the read-ahead buffer.
+	// PayloadCopied is how many came by way of the read-ahead buffer, or of a
+	// connection that copies by nature, as TLS does.
 	PayloadCopied uint64
 }
 

@@ -1,4 +1,4 @@
-// Package stream carries 9P over byte streams: TCP, unix sockets, vsock and
+// Package stream carries 9P over byte streams: TCP, TLS, unix sockets, vsock and
 // anything else that is a net.Conn.
 //
 // Sending combines: whoever submits a call while nobody writes becomes the
@@ -275,5 +275,5 @@ func newWire(c net.Conn) (w wire, direct bool) {
 			return newSocket(raw), true
 		}
 	}
-	return &plain{conn: c}, false
+	return newPlain(c), false
 }

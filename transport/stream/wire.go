@@ -14,9 +14,23 @@ type wire interface {
 	recv(p []byte, ahead func() []byte) (int, error)
 }
 
-// plain is the wire of a net.Conn that offers nothing but Read and Write.
+// plain is the wire of a net.Conn that offers nothing but Read and Write, and
+// perhaps to write several buffers at once, as TLS does (package mtls).
 type plain struct {
-	conn net.Conn
+	conn    net.Conn
+	buffers buffersWriter // nil without
+}
+
+// buffersWriter writes parts one after the other and returns how many bytes of
+// them were taken.
+type buffersWriter interface {
+	WriteBuffers(parts [][]byte) (int64, error)
+}
+
+func newPlain(c net.Conn) *plain {
+	w := &plain{conn: c}
+	w.buffers, _ = c.(buffersWriter)
+	return w
 }
 
 // send writes nothing without wait: Write cannot be kept from blocking.
@@ -25,13 +39,22 @@ func (w *plain) send(b *batch, wait bool) error {
 		return nil
 	}
 	for b.left() {
-		n, err := w.conn.Write(b.parts[0])
+		n, err := w.write(b.parts)
 		b.written(n)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write writes the first part at least, unless it fails.
+func (w *plain) write(parts [][]byte) (int, error) {
+	if w.buffers == nil {
+		return w.conn.Write(parts[0])
+	}
+	n, err := w.buffers.WriteBuffers(parts)
+	return int(n), err
 }
 
 func (w *plain) recv(p []byte, ahead func() []byte) (int, error) {
