@@ -60,6 +60,9 @@ func New(o Options) *Controller {
 // use them.
 func (c *Controller) Close() { c.sessions.close() }
 
+// ServerStats returns the statistics of the sessions that are open.
+func (c *Controller) ServerStats() []driver.ServerStats { return c.sessions.stats() }
+
 // road is how the controller comes to a tree: by a share of the configuration
 // or by a URL, with an aname, and as whom. It is the part of a volume's id that
 // volumes of one tree have in common.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/csi-9p/csi-9p/driver"
@@ -41,8 +42,8 @@ type session struct {
 	users int
 	idle  *time.Timer // runs while users is 0
 
-	turn    chan struct{} // holds one token: whoever has it may use the field below
-	current *ninep.Session
+	turn    chan struct{}                 // holds one token: whoever has it may change the field below
+	current atomic.Pointer[ninep.Session] // nil: none is open
 }
 
 // attachment is a tree in use.
@@ -136,11 +137,25 @@ func (s *sessions) close() {
 // end closes the session of an entry without users.
 func (e *session) end() {
 	<-e.turn
-	if e.current != nil {
-		_ = e.current.Close()
-		e.current = nil
+	if current := e.current.Swap(nil); current != nil {
+		_ = current.Close()
 	}
 	e.turn <- struct{}{}
+}
+
+// stats returns the statistics of the sessions that are open.
+func (s *sessions) stats() []driver.ServerStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var stats []driver.ServerStats
+	for server, entry := range s.byServer {
+		if current := entry.current.Load(); current != nil {
+			one := driver.ServerStats{Server: server}
+			one.Add(current)
+			stats = append(stats, one)
+		}
+	}
+	return stats
 }
 
 // connected returns the entry's session, a new one if there is none or if it
@@ -152,12 +167,12 @@ func (s *sessions) connected(ctx context.Context, entry *session, server dial.UR
 		return nil, ctx.Err()
 	}
 	defer func() { entry.turn <- struct{}{} }()
-	if entry.current != nil {
-		if entry.current.Status().Connected {
-			return entry.current, nil
+	if current := entry.current.Load(); current != nil {
+		if current.Status().Connected {
+			return current, nil
 		}
-		_ = entry.current.Close()
-		entry.current = nil
+		entry.current.Store(nil)
+		_ = current.Close()
 	}
 	openCtx, cancel := context.WithTimeout(ctx, s.openTimeout)
 	defer cancel()
@@ -168,7 +183,7 @@ func (s *sessions) connected(ctx context.Context, entry *session, server dial.UR
 		}
 		return nil, openError(ctx, server.String(), err)
 	}
-	entry.current = opened
+	entry.current.Store(opened)
 	return opened, nil
 }
 

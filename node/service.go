@@ -33,6 +33,7 @@ type Mounter interface {
 	Prepare(ctx context.Context, spec mounter.Spec) error
 	Serve(ctx context.Context, volumeID string, dev *os.File) error
 	Release(ctx context.Context, volumeID string) error
+	List(ctx context.Context) ([]mounter.Status, error)
 	Status(ctx context.Context, volumeID string) (mounter.Status, error)
 	Stats(ctx context.Context, volumeID string) (mounter.Usage, error)
 	Resize(ctx context.Context, volumeID string, bytes int64) error

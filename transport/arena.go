@@ -131,6 +131,13 @@ func (a *Arena) TryGet(n int) *Slot {
 	return s
 }
 
+// Usage returns the bytes of the slots in use, and how many they may be.
+func (a *Arena) Usage() (used, limit int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used, a.limit
+}
+
 // Close lets every Get fail with ErrClosed, one that waits at once. The memory
 // is unmapped once the last slot is released.
 func (a *Arena) Close() error {

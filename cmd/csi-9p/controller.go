@@ -76,6 +76,7 @@ func serveController(cmd *cobra.Command, flags controllerFlags) error {
 	}
 	service := controller.New(controller.Options{Shares: config})
 	defer service.Close()
+	registry.Register(metrics.Sessions(service.ServerStats))
 	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.name, Version: version(), Ready: ready})
 	services := driver.Services{Observe: registry.Operations(flags.name), Register: func(r grpc.ServiceRegistrar) {
 		csi.RegisterIdentityServer(r, identity)

@@ -42,7 +42,9 @@ func runMounter(ctx context.Context, listen string, flags httpFlags) error {
 	if err != nil {
 		return fmt.Errorf("%w: --listen: %w", errUsage, err)
 	}
+	var volumes mounter.Volumes
 	registry := metrics.NewRegistry(version())
+	registry.Register(metrics.Volumes(&volumes), metrics.Sessions(volumes.ServerStats))
 	web, err := flags.listen(ctx, registry, checks{healthy: (&mounter.Client{Path: control}).Ping})
 	if err != nil {
 		return err
@@ -53,7 +55,6 @@ func runMounter(ctx context.Context, listen string, flags httpFlags) error {
 		return err
 	}
 	klog.FromContext(ctx).Info("Mounter is ready", "listen", listen, "version", version())
-	var volumes mounter.Volumes
 	err = beside(ctx, web, func(ctx context.Context) error { return mounter.Serve(ctx, listener, &volumes) })
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), mounterStop)
 	defer cancel()

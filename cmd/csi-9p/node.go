@@ -63,6 +63,7 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 		return fmt.Errorf("%w: --nodeid: %w", errUsage, err)
 	}
 	registry := metrics.NewRegistry(version())
+	registry.Register(metrics.Node(ctx, service))
 	web, err := flags.http.listen(ctx, registry, checks{healthy: answering(flags.endpoint), ready: service.Ready})
 	if err != nil {
 		return err

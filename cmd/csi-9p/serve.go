@@ -82,6 +82,7 @@ func serve(cmd *cobra.Command, flags serveFlags, dir string) error {
 	}
 	defer s.Close()
 	registry := metrics.NewRegistry(version())
+	registry.Register(metrics.Exporter(s))
 	web, err := flags.http.listen(cmd.Context(), registry, checks{healthy: s.Accepting})
 	if err != nil {
 		return err

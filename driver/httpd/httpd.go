@@ -163,7 +163,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.http.Shutdown(stopping) != nil {
 		_ = s.http.Close() // who has not read its answer by now gets none
 	}
-	<-failed
+	_ = <-failed // http.ErrServerClosed
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/ninefs"
@@ -45,6 +46,9 @@ type session struct {
 type sessions struct {
 	mu   sync.Mutex
 	open map[sessionKey]*session
+	// closed is what sessions have counted that were closed while others with
+	// their server were open, by server.
+	closed map[string]*driver.ServerStats
 }
 
 // get returns the session for a volume on the server of url, opened if it is
@@ -114,6 +118,9 @@ func (s *sessions) put(got *session) {
 	last := got.refs == 0
 	if (last || got.failed()) && s.open[got.key] == got {
 		delete(s.open, got.key)
+		if got.opened() {
+			s.bury(got)
+		}
 	}
 	s.mu.Unlock()
 	if last && got.Session != nil {

@@ -132,6 +132,9 @@ func (e *Exporter) Start() {
 	}(e.server, e.done)
 }
 
+// Server is the server that runs.
+func (e *Exporter) Server() *server.Server { return e.server }
+
 // Kill ends the server and its connections at once.
 func (e *Exporter) Kill() {
 	if e.server != nil {
@@ -209,6 +212,9 @@ func (m *Mounter) Start() {
 		}
 	}()
 }
+
+// Volumes are the volumes of the mounter that runs.
+func (m *Mounter) Volumes() *mounter.Volumes { return m.volumes }
 
 // Kill ends the mounter, as the end of its process does: its connections die.
 func (m *Mounter) Kill() {

@@ -98,6 +98,10 @@ func (s *Scanner) Last(ctx context.Context) (Count, bool) {
 	return r.Count, !r.Time.IsZero()
 }
 
+// Latest returns the latest complete count and does nothing to make a newer one
+// come: for who looks regularly. Its Time is zero before the first.
+func (s *Scanner) Latest() Count { return s.latest.Load().Count }
+
 // Stop ends the scanner and waits for that: as long as a server that answers
 // nothing has the memory of a directory's entries, until the session loses it or
 // is closed.
