@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/test/e2e/build"
+	"github.com/csi-9p/csi-9p/test/e2e/cluster"
+	"github.com/csi-9p/csi-9p/test/e2e/residue"
+)
+
+// stopGrace is how long an interrupted cluster has to end in order.
+const stopGrace = 2 * time.Minute
+
+// options are the command line of the verb cluster.
+type options struct {
+	Suite   string
+	Run     string
+	Keep    bool
+	Reports string
+	Nodes   int
+	cache   string
+}
+
+// plan is what the admin host is told.
+type plan struct {
+	Options  options
+	Cluster  cluster.Config
+	Manifest string // of the driver
+}
+
+func clusterCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "cluster",
+		Short: "Bring up a cluster with the driver, prove what is to be proved, leave nothing behind",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runCluster(cmd.Context(), o) },
+	}
+	home, _ := os.UserCacheDir()
+	cache := os.Getenv("CSI9P_LAB_CACHE")
+	if cache == "" {
+		cache = filepath.Join(home, "csi-9p-lab")
+	}
+	cmd.Flags().StringVar(&o.Suite, "suite", "all", "what to run: smoke, proofs, external or all")
+	cmd.Flags().StringVar(&o.Run, "run", "", "run only the proofs whose name matches this regular expression")
+	cmd.Flags().BoolVar(&o.Keep, "keep", false, "keep the cluster until interrupted")
+	cmd.Flags().StringVar(&o.Reports, "report", filepath.Join(cache, "reports", time.Now().UTC().Format("20060102-150405")), "directory of the report")
+	cmd.Flags().IntVar(&o.Nodes, "nodes", 2, "number of nodes")
+	cmd.Flags().StringVar(&o.cache, "cache", cache, "directory of what is built once (CSI9P_LAB_CACHE)")
+	return cmd
+}
+
+func runCluster(ctx context.Context, o options) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("the lab makes namespaces, mounts and cgroups: run it as root")
+	}
+	if _, err := regexp.Compile(o.Run); err != nil {
+		return fmt.Errorf("--run: %w", err)
+	}
+	for _, dir := range []*string{&o.Reports, &o.cache} {
+		if *dir, err = filepath.Abs(*dir); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(*dir, 0o755); err != nil {
+			return err
+		}
+	}
+	run := residue.Run{Dir: filepath.Join(o.cache, "runs", strconv.Itoa(os.Getpid())), Cgroup: "csi-9p-lab-" + strconv.Itoa(os.Getpid())}
+	p, err := prepare(ctx, o, run)
+	if err != nil {
+		return err
+	}
+	before, err := residue.Look()
+	if err != nil {
+		return err
+	}
+	return errors.Join(runAdmin(ctx, p), cleanUp(p), before.Compare(run))
+}
+
+// prepare builds what the cluster is made of. It needs the network, which the namespaces do not have.
+func prepare(ctx context.Context, o options, run residue.Run) (*plan, error) {
+	module, err := moduleDir()
+	if err != nil {
+		return nil, err
+	}
+	b := &build.Builder{Cache: o.cache, Module: module, Output: os.Stdout}
+	programs, err := cluster.MakePrograms(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := renderDriver(ctx, programs["kubectl"], filepath.Join(module, "../../deploy/kubernetes/overlays/lab"))
+	if err != nil {
+		return nil, err
+	}
+	images, err := b.Images(ctx, append(imagesOf(manifest), build.Pause, build.Busybox))
+	if err != nil {
+		return nil, err
+	}
+	return &plan{
+		Options:  o,
+		Manifest: manifest,
+		Cluster: cluster.Config{
+			Nodes: o.Nodes, Artifacts: cluster.Artifacts{Programs: programs, Images: images},
+			Cache: o.cache, Dir: run.Dir, Reports: o.Reports, Cgroup: cluster.Cgroup("/" + run.Cgroup), NodeVerb: nodeVerb,
+		},
+	}, nil
+}
+
+// moduleDir is the directory of test/e2e: the lab is run by the Go command, from its sources.
+func moduleDir() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/csi-9p/csi-9p/test/e2e").Output()
+	if err != nil {
+		return "", fmt.Errorf("run the lab in its directory, test/e2e: %w", err)
+	}
+	return filepath.Clean(string(out[:len(out)-1])), nil
+}
+
+func renderDriver(ctx context.Context, kubectl, overlay string) (string, error) {
+	cmd := exec.CommandContext(ctx, kubectl)
+	cmd.Args = []string{"kubectl", "kustomize", overlay}
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("rendering %s: %w", overlay, err)
+	}
+	return string(out), nil
+}
+
+var imageLine = regexp.MustCompile(`(?m)^[ -]*image: (\S+)$`)
+
+// imagesOf are the images that a manifest names.
+func imagesOf(manifest string) []string {
+	var names []string
+	for _, match := range imageLine.FindAllStringSubmatch(manifest, -1) {
+		names = append(names, match[1])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// runAdmin runs the admin host: this executable again, in namespaces of its own, until it is done.
+func runAdmin(ctx context.Context, p *plan) error {
+	if err := os.MkdirAll(p.Cluster.Dir, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(p.Cluster.Dir, "plan.json")
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		return err
+	}
+	runtime.LockOSThread() // the admin host dies with the thread that starts it
+	defer runtime.UnlockOSThread()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", adminVerb, path)
+	cmd.Env = append(os.Environ(), residue.Marker+"="+p.Cluster.Dir)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = cluster.Isolated()
+	cmd.SysProcAttr.Setpgid = true // interrupted by this process alone
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	cmd.WaitDelay = stopGrace
+	return cmd.Run()
+}
+
+// cleanUp removes what the kernel does not by itself.
+func cleanUp(p *plan) error {
+	const patience = 10 * time.Second // the last processes of a pid namespace are on their way out
+	deadline := time.Now().Add(patience)
+	err := p.Cluster.Cgroup.Remove()
+	for err != nil && time.Now().Before(deadline) {
+		time.Sleep(100 * time.Millisecond)
+		err = p.Cluster.Cgroup.Remove()
+	}
+	return errors.Join(err, os.RemoveAll(p.Cluster.Dir))
+}
