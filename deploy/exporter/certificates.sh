@@ -69,7 +69,7 @@ fi
 alternatives() {
   local name list=()
   for name in "${names[@]}"; do
-    if [[ $name == *:* || $name =~ ^[0-9.]+$ ]]; then
+    if [[ $name =~ ^[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*$ || $name =~ ^[0-9.]+$ ]]; then
       list+=("IP:$name")
     elif [[ $name =~ ^[A-Za-z0-9*]([-A-Za-z0-9.]*[A-Za-z0-9])?$ ]]; then
       list+=("DNS:$name")
