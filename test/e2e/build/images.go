@@ -21,12 +21,16 @@ const Pause = "registry.k8s.io/pause:3.10.2"
 // Busybox is an image with the tools of a small Unix, for the pods of proofs.
 const Busybox = "docker.io/library/busybox:lab"
 
+// Workload is busybox with the program workload, I/O that checks itself.
+const Workload = "docker.io/library/workload:lab"
+
 // Driver is the repository of the driver's own image.
 const Driver = "ghcr.io/csi-9p/csi-9p"
 
 // recipes say how the image of a repository is made.
 var recipes = map[string]func(context.Context, *Builder) (image, error){
 	"docker.io/library/busybox":                             busybox,
+	"docker.io/library/workload":                            workloadImage,
 	"registry.k8s.io/e2e-test-images/busybox":               busybox,
 	"registry.k8s.io/e2e-test-images/agnhost":               agnhostImage,
 	"registry.k8s.io/pause":                                 single(standins, "pause", "/pause"),
@@ -158,6 +162,17 @@ func agnhostImage(ctx context.Context, b *Builder) (image, error) {
 	dir, err := b.Build(ctx, agnhost)
 	img.config.Entrypoint, img.config.Cmd = []string{"/agnhost"}, []string{"pause"}
 	img.files = append(img.files, file{path: "/agnhost", source: filepath.Join(dir, "agnhost")})
+	return img, err
+}
+
+// workloadImage is what most pods of proofs run.
+func workloadImage(ctx context.Context, b *Builder) (image, error) {
+	img, err := busybox(ctx, b)
+	if err != nil {
+		return image{}, err
+	}
+	dir, err := b.Build(ctx, workload)
+	img.files = append(img.files, file{path: "/bin/workload", source: filepath.Join(dir, "workload")})
 	return img, err
 }
 

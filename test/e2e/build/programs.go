@@ -63,6 +63,11 @@ var (
 		Packages: []string{"./standin/pause", "./standin/registrar", "./standin/livenessprobe"},
 		Flags:    "-s -w",
 	}
+	workload = Program{
+		Name:     "workload",
+		Packages: []string{"./workload"},
+		Flags:    "-s -w",
+	}
 	agnhost = Program{
 		Name:     "agnhost",
 		Packages: []string{"k8s.io/kubernetes/test/images/agnhost"},

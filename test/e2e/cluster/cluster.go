@@ -24,13 +24,14 @@ import (
 
 // Config says what a cluster is made of and where it keeps its things.
 type Config struct {
-	Nodes     int
-	Artifacts Artifacts
-	Cache     string // directory of the artifacts
-	Dir       string // directory, not yet there, for what the cluster writes; on a disk, because overlayfs is
-	Reports   string // directory of logs
-	Cgroup    Cgroup // of all pods
-	NodeVerb  string // first argument by which this executable becomes InitNode; the second is its config
+	Nodes      int
+	Artifacts  Artifacts
+	Repository string // directory of the driver's sources
+	Cache      string // directory of the artifacts
+	Dir        string // directory, not yet there, for what the cluster writes; on a disk, because overlayfs is
+	Reports    string // directory of logs
+	Cgroup     Cgroup // of all pods
+	NodeVerb   string // first argument by which this executable becomes InitNode; the second is its config
 }
 
 // Cluster is a cluster that runs.
@@ -40,6 +41,7 @@ type Cluster struct {
 	Kubeconfig string       // path of the same
 	Nodes      []*Node
 	Dir        string // scratch
+	Repository string // directory of the driver's sources, with its manifests and examples
 	Reports    string // directory of logs and of what is collected after a failure
 
 	config    Config
@@ -53,7 +55,7 @@ type Cluster struct {
 // logs; Stop it.
 func Start(ctx context.Context, config Config) (*Cluster, error) {
 	c := &Cluster{
-		Dir: config.Dir, Reports: config.Reports, Kubeconfig: filepath.Join(config.Dir, "admin.kubeconfig"),
+		Dir: config.Dir, Repository: config.Repository, Reports: config.Reports, Kubeconfig: filepath.Join(config.Dir, "admin.kubeconfig"),
 		config: config, programs: filepath.Join(config.Dir, "programs"),
 	}
 	if err := c.prepare(); err != nil {

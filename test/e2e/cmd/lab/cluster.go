@@ -106,7 +106,7 @@ func prepare(ctx context.Context, o options, run residue.Run) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	images, err := b.Images(ctx, append(imagesOf(manifest), build.Pause, build.Busybox))
+	images, err := b.Images(ctx, append(imagesOf(manifest), build.Pause, build.Busybox, build.Workload))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func prepare(ctx context.Context, o options, run residue.Run) (*plan, error) {
 		Manifest: manifest,
 		Cluster: cluster.Config{
 			Nodes: o.Nodes, Artifacts: cluster.Artifacts{Programs: programs, Images: images},
-			Cache: o.cache, Dir: run.Dir, Reports: o.Reports, Cgroup: cluster.Cgroup("/" + run.Cgroup), NodeVerb: nodeVerb,
+			Repository: filepath.Join(module, "../.."), Cache: o.cache, Dir: run.Dir, Reports: o.Reports, Cgroup: cluster.Cgroup("/" + run.Cgroup), NodeVerb: nodeVerb,
 		},
 	}, nil
 }
