@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ import (
 
 // TestMessages makes sure that the texts and log lines which docs/troubleshooting.md quotes, in the tables whose first
 // column is headed text or line, are still the program's: what stands between two … is part of a string of its source,
-// or the kernel's name of an error.
+// or the kernel's name of an error, or several of them joined by ": " as wrapped errors are.
 func TestMessages(t *testing.T) {
 	known := append(literalStrings(t), errnoTexts()...)
 	quoted := false
@@ -40,7 +41,7 @@ func TestMessages(t *testing.T) {
 		}
 		seen++
 		for _, part := range strings.Split(messages[0], "…") {
-			if part = strings.Trim(part, " :;,={}$"); part != "" && !contained(known, part) {
+			if part = strings.Trim(part, " :;,={}$"); !contained(known, part) && !contained(known, strings.Split(part, ": ")...) {
 				t.Errorf("line %d: nothing in the program says %q", l.number, part)
 			}
 		}
@@ -50,13 +51,14 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func contained(known []string, part string) bool {
-	for _, s := range known {
-		if strings.Contains(s, part) {
-			return true
+// contained reports whether each part is in one of the strings.
+func contained(known []string, parts ...string) bool {
+	for _, part := range parts {
+		if !slices.ContainsFunc(known, func(s string) bool { return strings.Contains(s, part) }) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // literalStrings returns the strings of the program's sources, those put together by + as one.
