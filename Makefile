@@ -4,7 +4,7 @@ GO      ?= go
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: build image demo test lint deps clean
+.PHONY: build image demo test cluster e2e lint deps clean
 
 build: ## the one binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.stamped=$(VERSION)' -o bin/csi-9p ./cmd/csi-9p
@@ -18,6 +18,11 @@ demo: build ## the main job, every process of a cluster, in under 15 s
 test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 	./test/run
 	cd deploy/image && $(GO) test -count=1 ./...
+
+cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims, and Kubernetes' own storage suite
+	cd test/e2e && $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)')
+
+e2e: cluster ## every test that needs more than this machine's file systems
 
 lint: ## vet and golangci-lint
 	$(GO) vet ./...

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -37,8 +38,7 @@ var recipes = map[string]func(context.Context, *Builder) (image, error){
 	"registry.k8s.io/sig-storage/csi-provisioner":           single(sidecars, "csi-provisioner", "/csi-provisioner"),
 	"registry.k8s.io/sig-storage/csi-resizer":               single(sidecars, "csi-resizer", "/csi-resizer"),
 	"registry.k8s.io/sig-storage/csi-node-driver-registrar": single(standins, "registrar", "/csi-node-driver-registrar"),
-	Driver: driverImage,
-	"registry.k8s.io/sig-storage/livenessprobe": single(standins, "livenessprobe", "/livenessprobe"),
+	"registry.k8s.io/sig-storage/livenessprobe":             single(standins, "livenessprobe", "/livenessprobe"),
 }
 
 // StandIns are the repositories whose images are the lab's own programs with the flags of the real ones, because those
@@ -58,6 +58,14 @@ func (b *Builder) Images(ctx context.Context, names []string) ([]string, error) 
 	}
 	var archives []string
 	for _, repository := range slices.Sorted(maps.Keys(byRepository)) {
+		if repository == Driver {
+			archive, err := b.driver(ctx, byRepository[repository][0])
+			if err != nil {
+				return nil, err
+			}
+			archives = append(archives, archive)
+			continue
+		}
 		recipe, ok := recipes[repository]
 		if !ok {
 			return nil, fmt.Errorf("image %s: the lab has no registry and no recipe for it: add one to %s", byRepository[repository][0], "test/e2e/build/images.go")
@@ -90,7 +98,7 @@ func (b *Builder) archive(img image, repository string, names []string) (string,
 	if err != nil {
 		return "", err
 	}
-	dir, err := b.once("images", strings.ReplaceAll(repository, "/", "_"), key, func(dir string) error {
+	dir, err := b.once("images", fileName(repository), key, func(dir string) error {
 		out, err := os.Create(filepath.Join(dir, "image.tar"))
 		if err != nil {
 			return err
@@ -104,6 +112,8 @@ func (b *Builder) archive(img image, repository string, names []string) (string,
 	})
 	return filepath.Join(dir, "image.tar"), err
 }
+
+func fileName(repository string) string { return strings.ReplaceAll(repository, "/", "_") }
 
 // key is a digest of what the image is made of. Files of the machine count by path, size and time: those of the cache
 // have a digest of their contents in their paths.
@@ -176,11 +186,22 @@ func workloadImage(ctx context.Context, b *Builder) (image, error) {
 	return img, err
 }
 
-// driverImage is the driver alone, as its own user.
-func driverImage(ctx context.Context, b *Builder) (image, error) {
-	img, err := single(DriverProgram, "csi-9p", "/csi-9p")(ctx, b)
-	img.config.User = "65532:65532"
-	return img, err
+// driver makes the archive of the driver's image as `make image` does, for this machine's architecture.
+func (b *Builder) driver(ctx context.Context, name string) (string, error) {
+	sources := Program{Name: name, Module: DriverProgram.Module, Sources: append([]string{"cmd", "deploy/image"}, DriverProgram.Sources...)}
+	key, err := sources.key(b.Module)
+	if err != nil {
+		return "", err
+	}
+	dir, err := b.once("images", fileName(Driver), key, func(dir string) error {
+		cmd := exec.CommandContext(ctx, "go", "run", ".", "-output", dir, "-name", name, "-platforms", "linux/"+runtime.GOARCH)
+		cmd.Dir = filepath.Join(b.Module, DriverProgram.Module, "deploy/image")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("deploy/image: %w\n%s", err, out)
+		}
+		return nil
+	})
+	return filepath.Join(dir, "csi-9p-image-"+runtime.GOARCH+".tar"), err
 }
 
 // skeleton are the files that tools look for.

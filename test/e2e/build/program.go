@@ -19,10 +19,9 @@ import (
 
 // Builder builds into a cache. Several processes may use one cache at the same time.
 type Builder struct {
-	Cache      string    // directory of what was built
-	Module     string    // directory of this Go module, test/e2e
-	Repository string    // directory of the driver's module
-	Output     io.Writer // says what is being built, when it is
+	Cache  string    // directory of what was built
+	Module string    // directory of this Go module, test/e2e
+	Output io.Writer // says what is being built, when it is
 }
 
 // Program is a set of commands that are built by one call of the Go command.
