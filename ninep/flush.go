@@ -40,6 +40,7 @@ func (l *link) cancel(c *call) bool {
 	tag, serial := c.Tag, s.serial
 	l.mu.Unlock()
 	if l.conn.Withdraw(&c.Call) {
+		c.Err = errUnsent // which is no reply
 		l.release(c)
 		return true
 	}

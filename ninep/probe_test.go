@@ -153,3 +153,40 @@ func TestSlowServerIsNotFrozen(t *testing.T) {
 		t.Errorf("%d reconnects", n)
 	}
 }
+
+// TestWithdrawnCallIsNoReply: that somebody gives up before his message was sent is no sign of life of the server.
+func TestWithdrawnCallIsNoReply(t *testing.T) {
+	s, err := ninep.Open(testContext(t), ninep.Config{
+		Dial: scripted(t, func(_ uint16, m ninep.Message) any {
+			if m.Type() == ninep.TypeTread {
+				return nil
+			}
+			return pass
+		}),
+		ReconnectTimeout: -1,
+		ProbeAfter:       2 * time.Second,
+	})
+	ok(t, err)
+	defer s.Close()
+	const size = 4 << 10
+	root := must(s.Attach(testContext(t), ninep.AttachOptions{Flow: transport.NewFlow(size)}))(t)
+	file := must(root.Walk(testContext(t), "file"))(t)
+	ok(t, file.Open(testContext(t), 0))
+	read := func() *ninep.IO {
+		io := &ninep.IO{Buf: make([]byte, size), Done: func(*ninep.IO) {}}
+		file.StartRead(io)
+		return io
+	}
+	read()
+	for s.Status().Silent == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	before := s.Status().Silent
+	read().Cancel()
+	for s.Status().Silent == before {
+		time.Sleep(time.Millisecond)
+	}
+	if after := s.Status().Silent; after < before {
+		t.Errorf("silent for %v, and after a call was withdrawn for %v", before, after)
+	}
+}
