@@ -17,7 +17,9 @@ import (
 // Only the last mount of a file system takes longer: before umount2(2) returns,
 // the kernel writes back the pages that were dirtied through mmap. A server
 // that lives takes them; one that is lost would let the call wait, uninterruptibly,
-// and so the FUSE connection is aborted after lostGrace, which fails them.
+// and so the FUSE connection is aborted after lostGrace, which fails them. A mount
+// that is not the last is never reason for that, however long a busy kernel takes
+// for it: others still wait for the server.
 // umount2 therefore runs on a goroutine of its own, which the call that started
 // it waits for, and which the abort ends at the latest.
 const (
@@ -35,6 +37,7 @@ const (
 // unmount is an umount2 under way.
 type unmount struct {
 	connection uint32 // FUSE's number of it
+	last       bool   // the file system is mounted nowhere else on this node
 	done       chan struct{}
 	err        error // set before done is closed
 }
@@ -79,7 +82,11 @@ func (us *unmounts) start(binds mount.Interface, path string) (*unmount, error) 
 	if err != nil || !mounted {
 		return nil, err
 	}
-	u := &unmount{connection: uint32(top.Minor), done: make(chan struct{})}
+	more, err := elsewhere(top, path)
+	if err != nil {
+		return nil, err
+	}
+	u := &unmount{connection: uint32(top.Minor), last: !more, done: make(chan struct{})}
 	if us.busy == nil {
 		us.busy = make(map[string]*unmount)
 	}
@@ -110,7 +117,7 @@ func (s *Service) detach(ctx context.Context, path, volumeID string) error {
 		case <-u.done:
 			return local(u.err)
 		case <-tick.C:
-			if s.lost(asking, volumeID) && !u.ended() {
+			if u.last && s.lost(asking, volumeID) && !u.ended() {
 				s.abort(ctx, u.connection, volumeID)
 			}
 		case <-ctx.Done():

@@ -101,6 +101,38 @@ func TestUnmountThatWaitsForALostServerIsAborted(t *testing.T) {
 	}
 }
 
+// Pods beside the one that goes still wait for the server.
+func TestUnmountOfOneOfManyIsNotAborted(t *testing.T) {
+	s, target := flushingService(t, func(context.Context) (mounter.Status, error) {
+		return mounter.Status{Since: time.Now().Add(-time.Hour)}, nil
+	})
+	other := target + "-other"
+	if err := errors.Join(os.Mkdir(other, 0o755), unix.Mount(target, other, "", unix.MS_BIND, "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.unpublish(t, target, 2*time.Second); driver.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("answered %v, want DeadlineExceeded: the kernel is slow", err)
+	}
+	if _, mounted, err := mountAt(target); err != nil || !mounted {
+		t.Errorf("the connection was aborted (%v)", err)
+	}
+	if err := errors.Join(unix.Unmount(other, unix.MNT_DETACH), fuse.Abort(connectionAt(t, target))); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.unpublish(t, target, 5*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+func connectionAt(t *testing.T, target string) uint32 {
+	t.Helper()
+	id, err := fuse.ConnectionID(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 func TestUnmountThatWaitsForALiveServer(t *testing.T) {
 	lost := make(chan struct{})
 	s, target := flushingService(t, func(context.Context) (mounter.Status, error) {

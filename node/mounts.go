@@ -69,6 +69,18 @@ func othersOf(m mount.MountInfo, but ...string) ([]string, error) {
 	return others, nil
 }
 
+// elsewhere tells whether the file system of m, wholly or in part, is mounted at
+// another path too.
+func elsewhere(m mount.MountInfo, path string) (bool, error) {
+	table, err := mountpoint.Table()
+	if err != nil {
+		return false, local(err)
+	}
+	return slices.ContainsFunc(table, func(other mount.MountInfo) bool {
+		return mountpoint.SameFilesystem(m, other) && other.MountPoint != path
+	}), nil
+}
+
 func readOnly(m mount.MountInfo) bool { return slices.Contains(m.MountOptions, "ro") }
 
 // checkPath checks a path that the CO gave and returns it as the mount table

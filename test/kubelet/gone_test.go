@@ -56,12 +56,11 @@ func TestServerGoneForGood(t *testing.T) {
 			for _, work := range waits {
 				pods = append(pods, v.pod(work))
 			}
-			sub := v.subPath(waits[0])
+			v.bindSubPath(waits[0])
 
 			s.lose(t, v.server)
 			lost := time.Now()
 			v.askedForStats(waits[0])
-			v.removeSubPath(sub)
 			v.delete(pods...)
 			if took := time.Since(lost); took > deletion {
 				t.Errorf("all was gone %v after the server, want %v at most", took, deletion)
@@ -70,7 +69,7 @@ func TestServerGoneForGood(t *testing.T) {
 
 			v.refusesToStage()
 			s.revive(t, v.server)
-			v.untilDone(v.stage)
+			must(t, untilDone(t.Context(), v.stage))
 			again := v.pod("verify")
 			again.finish(t)
 			witness.finish(t)
@@ -91,19 +90,11 @@ func (v *volume) askedForStats(pod string) {
 	}
 }
 
-// subPath is what the kubelet binds for a container with a subPath.
-func (v *volume) subPath(pod string) string {
+// bindSubPath does what the kubelet does for a container with a subPath.
+func (v *volume) bindSubPath(pod string) {
 	v.t.Helper()
-	must(v.t, os.Mkdir(filepath.Join(v.server.Root, "sub"), 0o755))
-	path := filepath.Join(v.dir, "subpath")
-	must(v.t, os.Mkdir(path, 0o755), unix.Mount(filepath.Join(v.target(pod), "sub"), path, "", unix.MS_BIND, ""))
-	return path
-}
-
-// removeSubPath is the kubelet's CleanSubPaths: os.Stat, then umount(8).
-func (v *volume) removeSubPath(path string) {
-	v.t.Helper()
-	must(v.t, unix.Stat(path, &unix.Stat_t{}), unix.Unmount(path, unix.UMOUNT_NOFOLLOW))
+	must(v.t, os.Mkdir(filepath.Join(v.server.Root, "sub"), 0o755), os.Mkdir(v.subPath(pod), 0o755),
+		unix.Mount(filepath.Join(v.target(pod), "sub"), v.subPath(pod), "", unix.MS_BIND, ""))
 }
 
 // unmountDevice is the kubelet's: it looks at the staging directory (GetDeviceMountRefs), unstages, and removes it.

@@ -108,6 +108,8 @@ var capability = &csi.VolumeCapability{
 	AccessMode: &csi.VolumeCapability_AccessMode{Mode: csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER},
 }
 
+func (v *volume) subPath(pod string) string { return v.target(pod) + "-subpath" }
+
 func (v *volume) context() map[string]string { return map[string]string{"server": v.server.URL} }
 
 func (v *volume) stage(ctx context.Context) error {
@@ -134,20 +136,24 @@ func (v *volume) unstage(ctx context.Context) error {
 	return err
 }
 
-// untilDone repeats a call as the kubelet does while the node service is away.
-func (v *volume) untilDone(call func(context.Context) error) {
-	v.t.Helper()
-	lab.Eventually(v.t, time.Minute, func() error {
-		ctx, cancel := context.WithTimeout(v.t.Context(), 30*time.Second)
-		defer cancel()
+// untilDone repeats a call as the kubelet does while the node service is away,
+// or busy with the volume.
+func untilDone(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
 		err := call(ctx)
 		switch status.Code(err) {
-		case codes.OK, codes.Unavailable, codes.Aborted:
+		case codes.Unavailable, codes.Aborted:
+		default:
 			return err
 		}
-		v.t.Fatal(err)
-		return nil
-	})
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // pod is a process in a mount namespace of its own, where of the node's mounts
@@ -169,7 +175,7 @@ const enter = `
 // pod publishes the volume to a new pod and starts its work there.
 func (v *volume) pod(work string) *pod {
 	v.t.Helper()
-	v.untilDone(func(ctx context.Context) error { return v.publish(ctx, work) })
+	must(v.t, untilDone(v.t.Context(), func(ctx context.Context) error { return v.publish(ctx, work) }))
 	dir := filepath.Join(v.dir, "container-"+v.id+"-"+work)
 	must(v.t, os.Mkdir(dir, 0o755))
 	child := lab.ChildCommand(v.t, work, dir)
@@ -233,10 +239,20 @@ func (v *volume) delete(pods ...*pod) {
 	v.unmountDevice()
 }
 
-// cleanUp is the kubelet's: it looks at the target (PathExists) and unpublishes.
+// cleanUp is the kubelet's: it looks at what it unmounts (PathExists), a subPath
+// of the pod first, and unpublishes.
 func (v *volume) cleanUp(pod string) error {
+	sub := v.subPath(pod)
+	if err := unix.Stat(sub, &unix.Stat_t{}); err == nil {
+		err = unix.Unmount(sub, unix.UMOUNT_NOFOLLOW)
+		if err != nil {
+			return fmt.Errorf("unmount %s: %w", sub, err)
+		}
+	} else if !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("stat %s: %w", sub, err)
+	}
 	if err := unix.Stat(v.target(pod), &unix.Stat_t{}); err != nil {
 		return fmt.Errorf("stat %s: %w", v.target(pod), err)
 	}
-	return v.unpublish(v.t.Context(), pod)
+	return untilDone(v.t.Context(), func(ctx context.Context) error { return v.unpublish(ctx, pod) })
 }

@@ -109,17 +109,17 @@ func verify(args []string) error {
 	var longest time.Duration
 	n := int64(0)
 	for ; ; n++ {
+		time.Sleep(2 * time.Millisecond)
 		start := time.Now()
-		if err := errors.Join(write(f, n), check(f, n*7919%(n+1))); err != nil {
+		drop := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // so that the server is asked
+		if err := errors.Join(drop, write(f, n), check(f, n*7919%(n+1))); err != nil {
 			return fmt.Errorf("record %d: %w", n, err)
 		}
 		longest = max(longest, time.Since(start))
 		select {
 		case <-stop:
-			for i := range n + 1 {
-				if err := check(f, i); err != nil {
-					return fmt.Errorf("at the end, record %d of %d: %w", i, n, err)
-				}
+			if err := checkAll(f, n); err != nil {
+				return err
 			}
 			fmt.Printf("\n%d records, longest %d ms\n", n+1, longest.Milliseconds())
 			return nil
@@ -127,6 +127,19 @@ func verify(args []string) error {
 			fmt.Print(".")
 		}
 	}
+}
+
+// checkAll checks the records up to n, as the server has them.
+func checkAll(f *os.File, n int64) error {
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		return err
+	}
+	for i := range n + 1 {
+		if err := check(f, i); err != nil {
+			return fmt.Errorf("at the end, record %d of %d: %w", i, n, err)
+		}
+	}
+	return nil
 }
 
 const recordSize = 4096
@@ -145,9 +158,6 @@ func write(f *os.File, n int64) error {
 
 func check(f *os.File, n int64) error {
 	got := make([]byte, recordSize)
-	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
-		return err
-	}
 	if _, err := f.ReadAt(got, n*recordSize); err != nil {
 		return err
 	}
