@@ -61,22 +61,25 @@ func limited(t *testing.T, capabilities []string, command ...string) *exec.Cmd {
 	return exec.Command(lab.Need(t, "setpriv", "util-linux"), append([]string{"--no-new-privs", "--bounding-set", set}, command...)...)
 }
 
-// serve runs the exporter of root as a limited process until the test ends, and returns its URL.
+// serve runs the exporter of root with these capabilities until the test ends, and returns its URL.
 func serve(t *testing.T, root string, capabilities []string) string {
 	t.Helper()
+	return serveBy(t, limited(t, capabilities, lab.Binary(t), "serve"), root)
+}
+
+// serveBy runs an exporter of root, by a command that lacks where to listen, until the test ends, and returns its URL.
+func serveBy(t *testing.T, cmd *exec.Cmd, root string) string {
+	t.Helper()
 	address := freeAddress(t)
-	p := lab.Start(t, limited(t, capabilities, lab.Binary(t), "serve", "--listen", "tcp://"+address, root))
+	cmd.Args = append(cmd.Args, "--listen", "tcp://"+address, root)
+	p := lab.Start(t, cmd)
 	lab.Eventually(t, 10*time.Second, func() error {
 		select {
 		case <-p.Ended():
 			t.Fatalf("the exporter ended:\n%s", p.Output())
 		default:
 		}
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err
+		return accepts("tcp", address)
 	})
 	return "tcp://" + address
 }
