@@ -93,7 +93,7 @@ func (v *volume) askedForStats(pod string) {
 // bindSubPath does what the kubelet does for a container with a subPath.
 func (v *volume) bindSubPath(pod string) {
 	v.t.Helper()
-	must(v.t, os.Mkdir(filepath.Join(v.server.Root, "sub"), 0o755), os.Mkdir(v.subPath(pod), 0o755),
+	must(v.t, os.Mkdir(filepath.Join(v.root(), "sub"), 0o755), os.Mkdir(v.subPath(pod), 0o755),
 		unix.Mount(filepath.Join(v.target(pod), "sub"), v.subPath(pod), "", unix.MS_BIND, ""))
 }
 

@@ -86,7 +86,7 @@ func (n *node) noMounts() {
 	}
 }
 
-// volume is a volume on a server, staged on the node.
+// volume is a directory of a server, and of the node.
 type volume struct {
 	*node
 	id     string
@@ -96,10 +96,11 @@ type volume struct {
 func (n *node) volume(id string, server *lab.Server) *volume {
 	n.t.Helper()
 	v := &volume{node: n, id: id, server: server}
-	must(n.t, os.Mkdir(v.staging(), 0o755))
+	must(n.t, os.Mkdir(v.staging(), 0o755), os.Mkdir(v.root(), 0o755))
 	return v
 }
 
+func (v *volume) root() string             { return filepath.Join(v.server.Root, v.id) }
 func (v *volume) staging() string          { return filepath.Join(v.dir, "stage-"+v.id) }
 func (v *volume) target(pod string) string { return filepath.Join(v.dir, "pod-"+v.id+"-"+pod) }
 
@@ -110,7 +111,9 @@ var capability = &csi.VolumeCapability{
 
 func (v *volume) subPath(pod string) string { return v.target(pod) + "-subpath" }
 
-func (v *volume) context() map[string]string { return map[string]string{"server": v.server.URL} }
+func (v *volume) context() map[string]string {
+	return map[string]string{"server": v.server.URL + "/" + v.id}
+}
 
 func (v *volume) stage(ctx context.Context) error {
 	_, err := v.NodeStageVolume(ctx, &csi.NodeStageVolumeRequest{
