@@ -68,7 +68,8 @@ A share is named by a URL:
 	klog.InitFlags(logs)
 	root.PersistentFlags().AddGoFlag(logs.Lookup("v"))
 	root.PersistentFlags().AddGoFlag(logs.Lookup("vmodule"))
-	root.AddCommand(serveCommand(), mountCommand(), controllerCommand(), mounterCommand(), nodeCommand(), versionCommand())
+	root.AddCommand(serveCommand(), mountCommand(), controllerCommand(), mounterCommand(), nodeCommand(),
+		seccompProfileCommand(), versionCommand())
 	return root
 }
 
