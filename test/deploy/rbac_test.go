@@ -1,0 +1,89 @@
+package deploy_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// rights are all that anybody of the driver has, by role and resource.
+var rights = map[string]map[string][]string{
+	"ClusterRole csi-9p-controller": {
+		"persistentvolumes":                      {"get", "list", "watch", "create", "patch", "delete"},
+		"persistentvolumeclaims":                 {"get", "list", "watch", "update"},
+		"persistentvolumeclaims/status":          {"patch"},
+		"events":                                 {"create", "patch"},
+		"storage.k8s.io/storageclasses":          {"get", "list", "watch"},
+		"storage.k8s.io/volumeattributesclasses": {"get", "list", "watch"},
+	},
+	"ClusterRole csi-9p-secrets": {"secrets": {"get"}},
+	"Role csi-9p-leases":         {"coordination.k8s.io/leases": {"get", "create", "update"}},
+}
+
+func TestRights(t *testing.T) {
+	for origin, objects := range everything(t) {
+		found := make(map[string]map[string][]string)
+		for _, r := range all[*rbacv1.ClusterRole](objects) {
+			found["ClusterRole "+r.Name] = byResource(t, origin, r.Rules)
+		}
+		for _, r := range all[*rbacv1.Role](objects) {
+			found["Role "+r.Name] = byResource(t, origin, r.Rules)
+		}
+		if diff := cmp.Diff(rights, found); diff != "" {
+			t.Errorf("%s (- wanted, + found):\n%s", origin, diff)
+		}
+	}
+}
+
+func byResource(t *testing.T, origin string, rules []rbacv1.PolicyRule) map[string][]string {
+	t.Helper()
+	verbs := make(map[string][]string)
+	for _, rule := range rules {
+		if len(rule.NonResourceURLs) > 0 || len(rule.APIGroups) != 1 {
+			t.Errorf("%s: a rule with several groups or with URLs: %v", origin, rule)
+		}
+		for _, resource := range rule.Resources {
+			if rule.APIGroups[0] != "" {
+				resource = rule.APIGroups[0] + "/" + resource
+			}
+			verbs[resource] = append(verbs[resource], rule.Verbs...)
+		}
+	}
+	return verbs
+}
+
+// Only the controller has rights; Secrets are read where a binding says so, not everywhere; who has no rights has no token.
+func TestWhoHasRights(t *testing.T) {
+	for origin, objects := range everything(t) {
+		bound := make(map[string]bool)
+		for _, b := range all[*rbacv1.ClusterRoleBinding](objects) {
+			if b.RoleRef.Name != "csi-9p-controller" {
+				t.Errorf("%s: %s is bound for the whole cluster", origin, b.RoleRef.Name)
+			}
+			bound = subjects(bound, b.Subjects)
+		}
+		for _, b := range all[*rbacv1.RoleBinding](objects) {
+			bound = subjects(bound, b.Subjects)
+		}
+		if got := slices.Collect(maps.Keys(bound)); !slices.Equal(got, []string{namespace + "/csi-9p-controller"}) {
+			t.Errorf("%s: rights have %v", origin, got)
+		}
+		for _, a := range all[*corev1.ServiceAccount](objects) {
+			token := a.AutomountServiceAccountToken == nil || *a.AutomountServiceAccountToken
+			if token != bound[a.Namespace+"/"+a.Name] {
+				t.Errorf("%s: service account %s has a token: %t", origin, a.Name, token)
+			}
+		}
+	}
+}
+
+func subjects(bound map[string]bool, subjects []rbacv1.Subject) map[string]bool {
+	for _, s := range subjects {
+		bound[s.Namespace+"/"+s.Name] = true
+	}
+	return bound
+}
