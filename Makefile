@@ -18,6 +18,7 @@ demo: build ## the main job, every process of a cluster, in under 15 s
 test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 	./test/run
 	cd deploy/image && $(GO) test -count=1 ./...
+	cd test/deploy && $(GO) test -count=1 ./...
 
 cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims, and Kubernetes' own storage suite
 	cd test/e2e && $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)')

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes/scheme"
 )
@@ -77,10 +78,7 @@ func checkContainer(t *testing.T, where string, pod corev1.PodSpec, c corev1.Con
 		}
 	}
 	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
-		if p == nil || p.HTTPGet == nil {
-			continue
-		}
-		if !slices.ContainsFunc(ports(pod), func(port string) bool { return port == p.HTTPGet.Port.String() }) {
+		if p != nil && p.HTTPGet != nil && !listens(pod, c, p.HTTPGet.Port) {
 			t.Errorf("%s: a probe asks port %s, which is not there", where, p.HTTPGet.Port.String())
 		}
 	}
@@ -96,15 +94,14 @@ func checkContainer(t *testing.T, where string, pod corev1.PodSpec, c corev1.Con
 	}
 }
 
-// ports are the names of a pod's ports, each for a number of its own.
-func ports(pod corev1.PodSpec) []string {
-	var names []string
-	for _, c := range pod.Containers {
-		for _, p := range c.Ports {
-			names = append(names, p.Name)
-		}
+// listens reports whether a probe of container c finds its port: by a name of c's own, or by a number of any container's.
+func listens(pod corev1.PodSpec, c corev1.Container, port intstr.IntOrString) bool {
+	if port.Type == intstr.String {
+		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == port.StrVal })
 	}
-	return names
+	return slices.ContainsFunc(pod.Containers, func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == port.IntVal })
+	})
 }
 
 // One release runs one image of the driver, in whatever way it is installed.
