@@ -45,7 +45,7 @@ func verbs(t *testing.T) map[string][]string {
 }
 
 var (
-	command = regexp.MustCompile(`(?:^|[\s;(])(?:\S*/)?csi-9p ([a-z]+)\b(.*)`)
+	command = regexp.MustCompile(`(?:^(?:\$ |sudo )?| -- )(?:\S*/)?csi-9p ([a-z]+)\b(.*)`)
 	flag    = regexp.MustCompile(`(?:^|\s)(--[a-z][\w-]*|-[a-z]\b)`)
 )
 
