@@ -12,7 +12,7 @@ var (
 	exporterAccepted = define(counter, "exporter_accepted_connections_total",
 		"Connections that were let in.")
 	exporterRefused = define(counter, "exporter_refused_connections_total",
-		"Connections that were not let in, by reason: the peer's address is not allowed, or there were as many connections as may be (limit).", "reason")
+		"Connections that were not let in, by reason: the peer's address is not allowed, or there were as many connections as may be (limit), the TLS handshake failed.", "reason")
 	exporterRequests = define(histogram, "exporter_request_duration_seconds",
 		"Time from a request's arrival to its reply's being ready to be sent.", "type")
 	exporterErrors = define(counter, "exporter_request_errors_total",
@@ -38,6 +38,7 @@ func Exporter(s *server.Server) prometheus.Collector {
 		value(to, exporterAccepted, stats.Accepted)
 		value(to, exporterRefused, stats.Refused.Address, "address")
 		value(to, exporterRefused, stats.Refused.Limit, "limit")
+		value(to, exporterRefused, stats.Refused.Handshake, "handshake")
 		for _, r := range stats.Requests {
 			durations(to, exporterRequests, r.Latency, typeLabel(r.Type))
 			value(to, exporterErrors, r.Errors, typeLabel(r.Type))
