@@ -23,7 +23,7 @@ var (
 		"Bytes of the data of Tread, Treaddir and Twrite, by direction and by whether this process copied them on their way.", "server", "direction", "path")
 	sessionCallsInFlight = define(gauge, "session_calls_in_flight",
 		"9P calls that were submitted and are not answered.", "server")
-	sessionBytesInFlight = define(gauge, "session_bytes_in_flight",
+	sessionBytesInFlight = define(gauge, "session_in_flight_bytes",
 		"Bytes of payload, as asked for or sent, of the 9P calls in flight.", "server")
 	sessionParked = define(gauge, "session_parked_messages",
 		"Reads and writes that wait for a lost server.", "server")

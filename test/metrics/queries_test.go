@@ -1,0 +1,131 @@
+package metrics
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
+	"sigs.k8s.io/yaml"
+)
+
+// dashboard is what a test needs of a Grafana dashboard.
+type dashboard struct {
+	Panels []struct {
+		ID      int    `json:"id"`
+		Type    string `json:"type"`
+		Title   string `json:"title"`
+		Targets []struct {
+			Expr string `json:"expr"`
+		} `json:"targets"`
+	} `json:"panels"`
+	Templating struct {
+		List []struct {
+			Name  string `json:"name"`
+			Type  string `json:"type"`
+			Query any    `json:"query"`
+		} `json:"list"`
+	} `json:"templating"`
+}
+
+func readDashboard(t *testing.T) (d dashboard) {
+	t.Helper()
+	ok(t, json.Unmarshal(must(os.ReadFile("../../deploy/grafana/csi-9p.json"))(t), &d))
+	return d
+}
+
+// variables are what Grafana puts in the place of its own.
+var variables = strings.NewReplacer("$__rate_interval", "2m", "$instance", ".*", "$server", ".*", "$volume", ".*")
+
+// TestDashboard: every query of every panel has an answer on a node that works.
+func TestDashboard(t *testing.T) {
+	p := newPrometheus(t)
+	d := readDashboard(t)
+	ids := map[int]bool{}
+	queries := 0
+	for _, panel := range d.Panels {
+		if ids[panel.ID] {
+			t.Errorf("two panels have the number %d", panel.ID)
+		}
+		ids[panel.ID] = true
+		if panel.Type != "row" && len(panel.Targets) == 0 {
+			t.Errorf("panel %q asks nothing", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			queries++
+			expr := variables.Replace(target.Expr)
+			switch answer, err := p.ask(expr); {
+			case err != nil:
+				t.Errorf("panel %q: %v\n%s", panel.Title, err, expr)
+			case len(answer) == 0:
+				t.Errorf("panel %q has no data\n%s", panel.Title, expr)
+			}
+		}
+	}
+	if queries < 40 {
+		t.Errorf("only %d queries were found", queries)
+	}
+}
+
+// TestDashboardVariables: the lists to choose from are not empty.
+func TestDashboardVariables(t *testing.T) {
+	p := newPrometheus(t)
+	form := regexp.MustCompile(`^label_values\((.*), ([a-z]+)\)$`)
+	for _, v := range readDashboard(t).Templating.List {
+		if v.Type != "query" {
+			continue
+		}
+		query, _ := v.Query.(map[string]any)["query"].(string)
+		parts := form.FindStringSubmatch(query)
+		if parts == nil {
+			t.Errorf("variable %s: %q", v.Name, query)
+			continue
+		}
+		values, err := p.ask("group by (" + parts[2] + ") (" + variables.Replace(parts[1]) + ")")
+		if err != nil || len(values) == 0 || values[0].Metric.Get(parts[2]) == "" {
+			t.Errorf("variable %s: %v, %v", v.Name, values, err)
+		}
+	}
+}
+
+// TestAlerts: Prometheus takes the rules, and what they look at exists.
+func TestAlerts(t *testing.T) {
+	p := newPrometheus(t)
+	var object struct {
+		Spec json.RawMessage `json:"spec"`
+	}
+	ok(t, yaml.Unmarshal(must(os.ReadFile("../../deploy/prometheus/rules.yaml"))(t), &object))
+	groups, errs := rulefmt.Parse(must(yaml.JSONToYAML(object.Spec))(t), false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
+	for _, err := range errs {
+		t.Error(err)
+	}
+	docs := string(must(os.ReadFile("../../docs/metrics.md"))(t))
+	seen := 0
+	for _, group := range groups.Groups {
+		for _, rule := range group.Rules {
+			seen++
+			if _, err := p.ask(rule.Expr); err != nil {
+				t.Errorf("%s: %v", rule.Alert, err)
+			}
+			for _, s := range selectors(t, rule.Expr) {
+				if found, err := p.ask(s); err != nil || len(found) == 0 {
+					t.Errorf("%s: nothing is %s (%v)", rule.Alert, s, err)
+				}
+			}
+			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
+				t.Errorf("%s does not say what it means", rule.Alert)
+			}
+			if !strings.Contains(docs, "`"+rule.Alert+"`") {
+				t.Errorf("docs/metrics.md does not have %s", rule.Alert)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no rules were found")
+	}
+}
