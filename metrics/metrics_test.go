@@ -41,10 +41,10 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, exporter: nodetest.Export(t), mounter: nodetest.NewMounter(t)}
 	none, err := shares.Open("")
 	r.must(err)
-	r.node, err = node.New(node.Options{NodeID: "n", Mounter: r.mounter, Shares: none})
+	r.node, err = node.New(node.Options{Name: t.Name(), NodeID: "n", Mounter: r.mounter, Shares: none})
 	r.must(err)
-	r.staging = filepath.Join(nodetest.Dir(t), "stage")
-	r.must(os.Mkdir(r.staging, 0o755))
+	r.staging = filepath.Join(nodetest.Dir(t), t.Name(), "stage")
+	r.must(os.MkdirAll(r.staging, 0o755))
 	_, err = r.node.NodeStageVolume(t.Context(), &csi.NodeStageVolumeRequest{
 		VolumeId: volumeID, StagingTargetPath: r.staging,
 		VolumeContext: map[string]string{"server": r.exporter.URL},

@@ -2,21 +2,26 @@ package node
 
 import (
 	"context"
+	"strings"
 
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
 	"k8s.io/klog/v2"
 )
 
-// Mounts are the volumes that are mounted on this node.
+// Mounts are the volumes that are staged on this node.
 type Mounts struct {
 	MounterUp bool // the mounter answers; if not, every mount counts as dead
 	Served    int
 	Dead      int // mounted and served by nobody
 }
 
-// Mounts counts the volumes in the mount table, and asks the mounter which of
-// them it serves. It asks no server and touches no mount.
+// Mounts counts the driver's staged volumes in the mount table, and asks the
+// mounter which of them it serves. It asks no server and touches no mount.
+//
+// The kubelet stages at plugins/kubernetes.io/csi/DRIVER/HASH/globalmount below
+// its directory (pkg/volume/csi/csi_attacher.go, makeDeviceMountPath), which
+// tells this driver's mounts from those of another one of its kind on the node.
 func (s *Service) Mounts(ctx context.Context) (Mounts, error) {
 	table, err := mountpoint.Table()
 	if err != nil {
@@ -24,7 +29,7 @@ func (s *Service) Mounts(ctx context.Context) (Mounts, error) {
 	}
 	mounted := make(map[string]bool) // by volume: served
 	for _, m := range table {
-		if id, ours := volumeOf(m); ours {
+		if id, ours := volumeOf(m); ours && strings.Contains(m.MountPoint, "/"+s.options.Name+"/") {
 			mounted[id] = false
 		}
 	}

@@ -41,6 +41,7 @@ type Mounter interface {
 
 // Options are what a Service needs.
 type Options struct {
+	Name    string         // the driver's
 	NodeID  string         // as the CO knows the node
 	Mounter Mounter        // the node's
 	Shares  *shares.Shares // the shares that volumes may name

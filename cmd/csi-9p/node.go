@@ -58,7 +58,7 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 		return err
 	}
 	client := &mounter.Client{Path: control}
-	service, err := node.New(node.Options{NodeID: flags.nodeID, Mounter: client, Shares: known})
+	service, err := node.New(node.Options{Name: flags.driverName, NodeID: flags.nodeID, Mounter: client, Shares: known})
 	if err != nil {
 		return fmt.Errorf("%w: --nodeid: %w", errUsage, err)
 	}

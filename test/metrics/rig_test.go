@@ -38,8 +38,8 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	exporter, mounter := nodetest.Export(t), nodetest.NewMounter(t)
 	none := must(shares.Open(""))(t)
-	r := &rig{t: t, staging: filepath.Join(nodetest.Dir(t), "stage"), registries: map[string]*metrics.Registry{}}
-	r.node = must(node.New(node.Options{NodeID: "n", Mounter: mounter, Shares: none}))(t)
+	r := &rig{t: t, staging: filepath.Join(nodetest.Dir(t), t.Name(), "stage"), registries: map[string]*metrics.Registry{}}
+	r.node = must(node.New(node.Options{Name: t.Name(), NodeID: "n", Mounter: mounter, Shares: none}))(t)
 	c := controller.New(controller.Options{Shares: none})
 	t.Cleanup(c.Close)
 	for _, job := range []string{"exporter", "mounter", "node", "controller"} {
@@ -52,7 +52,7 @@ func newRig(t *testing.T) *rig {
 
 	where := map[string]string{"server": exporter.URL}
 	must(c.GetCapacity(t.Context(), &csi.GetCapacityRequest{Parameters: where}))(t)
-	ok(t, os.Mkdir(r.staging, 0o755))
+	ok(t, os.MkdirAll(r.staging, 0o755))
 	must(r.node.NodeStageVolume(t.Context(), &csi.NodeStageVolumeRequest{
 		VolumeId: volumeID, StagingTargetPath: r.staging, VolumeContext: where, VolumeCapability: capability,
 	}))(t)
