@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -75,6 +76,7 @@ func TestServerGoneForGood(t *testing.T) {
 			witness.finish(t)
 			v.delete(again)
 			other.delete(witness)
+			n.holdsNothing()
 		})
 	}
 }
@@ -109,8 +111,8 @@ func (v *volume) refusesToStage() {
 	must(v.t, os.Mkdir(v.staging(), 0o755))
 	ctx, cancel := context.WithTimeout(v.t.Context(), 2*time.Minute) // the kubelet's csiTimeout
 	defer cancel()
-	if err := v.stage(ctx); status.Code(err) != codes.Unavailable {
-		v.t.Errorf("staged while the server is gone: %v, want Unavailable", err)
+	if err := v.stage(ctx); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), v.server.URL) {
+		v.t.Errorf("staged while the server is gone: %v, want Unavailable, and the server's name", err)
 	}
 }
 

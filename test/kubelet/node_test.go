@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
 	"github.com/csi-9p/csi-9p/test/lab"
 )
@@ -84,6 +85,19 @@ func (n *node) noMounts() {
 			_ = unix.Unmount(m.MountPoint, unix.MNT_DETACH)
 		}
 	}
+}
+
+// holdsNothing fails the test if the mounter has anything left of a volume.
+func (n *node) holdsNothing() {
+	n.t.Helper()
+	client := mounter.Client{Path: filepath.Join(n.dir, "mounter.sock")}
+	lab.Eventually(n.t, 20*time.Second, func() error {
+		all, err := client.List(n.t.Context())
+		if err == nil && len(all) > 0 {
+			err = fmt.Errorf("the mounter still holds %+v", all)
+		}
+		return err
+	})
 }
 
 // volume is a directory of a server, and of the node.
@@ -183,7 +197,7 @@ func (v *volume) pod(work string) *pod {
 	must(v.t, os.Mkdir(dir, 0o755))
 	child := lab.ChildCommand(v.t, work, dir)
 	cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "private",
-		"sh", "-ec", enter, "sh", v.target(work), dir, v.node.dir}, child.Args...)...)
+		"sh", "-ec", enter, "sh", v.target(work), dir, v.dir}, child.Args...)...)
 	cmd.Env = child.Env
 	p := &pod{Process: lab.Start(v.t, cmd), volume: v, name: work}
 	p.busy(v.t)

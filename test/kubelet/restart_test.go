@@ -43,6 +43,7 @@ func TestNodeServiceRestartedUnderIO(t *testing.T) {
 		t.Errorf("one record took %v", longest)
 	}
 	v.delete(witness)
+	n.holdsNothing()
 }
 
 // longest is what the verifying pod said of itself.
