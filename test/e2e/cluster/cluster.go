@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,6 +21,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/csi-9p/csi-9p/test/e2e/dns"
 )
 
 // Config says what a cluster is made of and where it keeps its things.
@@ -49,6 +52,7 @@ type Cluster struct {
 	authority string // path of the certificate that the API server is known by
 	tokens    map[string]string
 	processes []*Process // of the control plane
+	stopDNS   func() error
 }
 
 // Start brings up a cluster, whose nodes are ready when it returns. On an error the cluster is returned too, for its
@@ -89,7 +93,20 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 			return c, err
 		}
 	}
+	c.startDNS()
 	return c, c.awaitReady(ctx)
+}
+
+// startDNS answers for the names of Services until the cluster stops.
+func (c *Cluster) startDNS() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	server := dns.New(ctx, c.Client)
+	go func() { ended <- server.Serve(ctx, net.JoinHostPort(adminIP, "53")) }()
+	c.stopDNS = func() error {
+		cancel()
+		return <-ended
+	}
 }
 
 // prepare makes what needs no process.
@@ -166,6 +183,9 @@ func (c *Cluster) Node(name string) *Node {
 // Stop ends every process of the cluster, those of its nodes by ending the nodes.
 func (c *Cluster) Stop() error {
 	var errs []error
+	if c.stopDNS != nil {
+		errs = append(errs, c.stopDNS())
+	}
 	for _, n := range c.Nodes {
 		errs = append(errs, n.halt())
 	}

@@ -27,6 +27,8 @@ var templates = template.Must(template.New("").Option("missingkey=error").ParseF
 type nodeConfig struct {
 	Name            string
 	Cgroup          string // of the node's pods, as a path below each controller's root
+	DNS             string // address of the server for the names of Services
+	Domain          string // of those names
 	Pause           string // image of the sandboxes
 	PodCIDR         string // of this node's pods
 	PodsCIDR        string // of all pods

@@ -159,6 +159,16 @@ func (c initConfig) mountDisks() error {
 }
 
 func (c initConfig) mountSysctls() error {
+	// A user namespace, of a pod with hostUsers: false, may mount proc only where a proc with nothing mounted over it is
+	// to be seen.
+	const plain = "/run/lab-proc"
+	err := os.Mkdir(plain, 0o755)
+	if err == nil {
+		err = unix.Mount("proc", plain, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	}
+	if err != nil {
+		return fmt.Errorf("mounting %s: %w", plain, err)
+	}
 	for name, value := range sysctls {
 		file := filepath.Join("/run/lab-sysctls", name)
 		err := os.MkdirAll(filepath.Dir(file), 0o755)

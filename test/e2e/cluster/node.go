@@ -13,6 +13,7 @@ import (
 	"runtime"
 
 	"github.com/csi-9p/csi-9p/test/e2e/build"
+	"github.com/csi-9p/csi-9p/test/e2e/dns"
 	"github.com/csi-9p/csi-9p/test/e2e/nsenter"
 )
 
@@ -140,6 +141,7 @@ func (n *Node) halt() error {
 func (n *Node) configure(c *Cluster) error {
 	config := nodeConfig{
 		Name: n.Name, Cgroup: string(n.cgroup), Pause: build.Pause, PodCIDR: n.podCIDR, PodsCIDR: podsCIDR,
+		DNS: adminIP, Domain: dns.Domain,
 		Programs: c.programs, ProxyKubeconfig: filepath.Join(n.dir, "proxy.kubeconfig"),
 	}
 	return errors.Join(

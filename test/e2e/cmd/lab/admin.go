@@ -54,7 +54,7 @@ func prove(ctx context.Context, p *plan) error {
 		r.Add(report.Case{Suite: "lab", Name: "cluster", Outcome: report.Failed, Reason: err.Error()})
 	}
 	if p.Options.Keep && ctx.Err() == nil {
-		r.Progress("The cluster is kept until it is interrupted. To run a command in it:\n  go run ./cmd/lab enter [--node node1] -- kubectl get pods -A")
+		r.Progress("The cluster is kept until it is interrupted. To run a command in it:\n  go run ./cmd/lab enter --lab %s [--node node1] -- kubectl get pods -A", filepath.Base(c.Dir))
 		<-ctx.Done()
 	}
 	err = errors.Join(c.Stop(), writeJUnit(r, filepath.Join(p.Cluster.Reports, "junit.xml")))

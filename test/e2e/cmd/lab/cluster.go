@@ -173,7 +173,11 @@ func runAdmin(ctx context.Context, p *plan) error {
 	cmd.SysProcAttr.Setpgid = true // interrupted by this process alone
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.WaitDelay = stopGrace
-	return cmd.Run()
+	err = cmd.Run()
+	if errors.Is(err, context.Canceled) && cmd.ProcessState.Success() {
+		return nil // a cluster that was kept ends by being interrupted
+	}
+	return err
 }
 
 // cleanUp removes what the kernel does not by itself.

@@ -15,7 +15,7 @@ import (
 )
 
 func enterCommand() *cobra.Command {
-	var node string
+	var node, lab string
 	cmd := &cobra.Command{
 		Use:   "enter [--node NAME] [-- COMMAND ...]",
 		Short: "Run a command, or a shell, in a cluster that runs: on the admin host, which has kubectl, or on a node",
@@ -23,16 +23,17 @@ func enterCommand() *cobra.Command {
 			if len(args) == 0 {
 				args = []string{"bash"}
 			}
-			return enter(node, args)
+			return enter(lab, node, args)
 		},
 	}
 	cmd.Flags().StringVar(&node, "node", "", "name of the node; empty: the admin host")
+	cmd.Flags().StringVar(&lab, "lab", "", "which lab, if several are running: its number, as cluster --keep tells it")
 	return cmd
 }
 
 // enter runs a command in the namespaces of a lab's process, with that process's environment.
-func enter(node string, argv []string) error {
-	pid, environment, err := findFirst(node)
+func enter(lab, node string, argv []string) error {
+	pid, dir, err := findFirst(lab, node)
 	if err != nil {
 		return err
 	}
@@ -41,13 +42,10 @@ func enter(node string, argv []string) error {
 		return err
 	}
 	defer target.Close()
-	for _, v := range environment {
-		if path, ok := strings.CutPrefix(v, "PATH="); ok {
-			os.Setenv("PATH", path) // by which the command is found
-		}
-	}
+	path := filepath.Join(dir, "programs") + ":/usr/sbin:/usr/bin:/sbin:/bin"
+	os.Setenv("PATH", path) // by which the command is found
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(environment, "TERM="+os.Getenv("TERM"))
+	cmd.Env = []string{"HOME=" + dir, "KUBECONFIG=" + filepath.Join(dir, "admin.kubeconfig"), "PATH=" + path, "TERM=" + os.Getenv("TERM")}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := target.Start(cmd); err != nil {
 		return err
@@ -55,40 +53,36 @@ func enter(node string, argv []string) error {
 	return cmd.Wait()
 }
 
-// findFirst returns the first process of a node, or of the admin host, and the environment of the lab's processes.
-func findFirst(node string) (pid int, environment []string, err error) {
+// findFirst returns the first process of a node, or of the admin host, and the directory of its lab.
+func findFirst(lab, node string) (pid int, dir string, err error) {
 	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
-		return 0, nil, err
+		return 0, "", err
+	}
+	verb, config := adminVerb, "plan.json"
+	if node != "" {
+		verb, config = nodeVerb, filepath.Join(node, "init.json")
 	}
 	for _, path := range processes {
 		b, _ := os.ReadFile(path)
 		argv := strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
-		if len(argv) != 3 {
+		if len(argv) != 3 || argv[1] != verb {
 			continue
 		}
-		dir := ""
-		switch {
-		case node == "" && argv[1] == adminVerb && filepath.Base(argv[2]) == "plan.json":
-			dir = filepath.Dir(argv[2])
-		case node != "" && argv[1] == nodeVerb && strings.HasSuffix(argv[2], "/"+node+"/init.json"):
-			dir = filepath.Dir(filepath.Dir(argv[2]))
-		default:
+		found, ok := strings.CutSuffix(argv[2], "/"+config)
+		if !ok || lab != "" && filepath.Base(found) != lab {
 			continue
 		}
-		if pid != 0 {
-			return 0, nil, errors.New("several labs are running")
+		if dir != "" {
+			return 0, "", fmt.Errorf("several labs are running, %s and %s: choose with --lab", filepath.Base(dir), filepath.Base(found))
 		}
 		if pid, err = strconv.Atoi(filepath.Base(filepath.Dir(path))); err != nil {
-			return 0, nil, err
+			return 0, "", err
 		}
-		environment = []string{
-			"HOME=" + dir, "KUBECONFIG=" + filepath.Join(dir, "admin.kubeconfig"),
-			"PATH=" + filepath.Join(dir, "programs") + ":/usr/sbin:/usr/bin:/sbin:/bin",
-		}
+		dir = found
 	}
-	if pid == 0 {
-		return 0, nil, fmt.Errorf("no lab with such a node is running: start one with --keep")
+	if dir == "" {
+		return 0, "", errors.New("no lab with such a node is running: start one with cluster --keep")
 	}
-	return pid, environment, nil
+	return pid, dir, nil
 }
