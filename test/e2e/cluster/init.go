@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,9 +47,10 @@ type initConfig struct {
 	Disk string   // directory on a disk, for what containers and kubelet write
 }
 
-// InitAdmin prepares the namespaces of the admin host. It is the first thing that their first process does.
-func InitAdmin() error {
-	return errors.Join(unix.Sethostname([]byte("lab")), privateMounts(unix.MS_PRIVATE))
+// InitAdmin prepares the namespaces of the admin host, which needs the directories given. It is the first thing that
+// their first process does.
+func InitAdmin(keep ...string) error {
+	return errors.Join(unix.Sethostname([]byte("lab")), privateMounts(unix.MS_PRIVATE), detachForeign(keep))
 }
 
 // InitNode is the life of the first process of a node: it prepares the node's namespaces, says so by closing ready,
@@ -64,6 +67,7 @@ func InitNode(config string, ready *os.File) error {
 	err = errors.Join(
 		unix.Sethostname([]byte(c.Name)),
 		privateMounts(unix.MS_SHARED), // for mount propagation into containers and back
+		detachForeign(c.Keep, scratch...),
 		c.mountScratch(),
 		c.mountDisks(),
 		c.mountSysctls(),
@@ -96,6 +100,32 @@ func privateMounts(propagation uintptr) error {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
 	return unix.Mount("", "/", "", unix.MS_REC|propagation, "")
+}
+
+// detachForeign lets go of the machine's FUSE mounts, which are copies that would keep file systems alive after the
+// machine unmounted them, and of what is mounted beneath the directories given; but for mounts that hold what is to
+// be kept.
+func detachForeign(keep []string, beneath ...string) error {
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		foreign := strings.HasPrefix(m.FSType, "fuse") && m.FSType != "fusectl"
+		for _, dir := range beneath {
+			foreign = foreign || strings.HasPrefix(m.Mountpoint, dir+"/")
+		}
+		for _, dir := range keep {
+			foreign = foreign && !strings.HasPrefix(dir+"/", m.Mountpoint+"/")
+		}
+		return !foreign, false
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range slices.Backward(mounts) {
+		// EINVAL: it went with the one that it was mounted on.
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("detaching %s: %w", m.Mountpoint, err)
+		}
+	}
+	return nil
 }
 
 // mountScratch covers the scratch directories, then makes those visible again that are to be kept.

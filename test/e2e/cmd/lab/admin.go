@@ -27,15 +27,15 @@ func adminCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: adminVerb, Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := cluster.InitAdmin(); err != nil {
-				return err
-			}
 			b, err := os.ReadFile(args[0])
 			if err != nil {
 				return err
 			}
 			p := new(plan)
 			if err := json.Unmarshal(b, p); err != nil {
+				return err
+			}
+			if err := cluster.InitAdmin(p.Cluster.Cache, p.Cluster.Dir, p.Cluster.Reports); err != nil {
 				return err
 			}
 			return prove(cmd.Context(), p)
