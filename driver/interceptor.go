@@ -20,6 +20,7 @@ var periodic = map[string]bool{
 	"Probe": true, "GetPluginInfo": true, "GetPluginCapabilities": true,
 	"ControllerGetCapabilities": true, "NodeGetCapabilities": true,
 	"NodeGetVolumeStats": true, "GetCapacity": true,
+	"NodeGetVolumeHealth": true, "NodeGetStorageHealth": true,
 }
 
 // interceptor gives each call a logger, turns its error into a gRPC status and

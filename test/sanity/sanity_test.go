@@ -45,8 +45,6 @@ var notClaimed = []string{
 	"ControllerListVolumeHealth not supported",
 	"GroupControllerService not supported",
 	"VolumeGroupSnapshots not supported",
-	"NodeGetVolumeHealth not supported",
-	"NodeGetStorageHealth not supported",
 }
 
 func TestCSISanity(t *testing.T) {
