@@ -14,7 +14,7 @@ func TestSeccompProfile(t *testing.T) {
 		if err := os.WriteFile(file, []byte(profile), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if status := run([]string{"seccomp-profile", file, target}); status != 0 {
+		if status := run([]string{"seccomp", file, target}); status != 0 {
 			t.Fatalf("exit status %d", status)
 		}
 		got, err := os.ReadFile(target)

@@ -11,16 +11,16 @@ import (
 	"k8s.io/klog/v2"
 )
 
-func seccompProfileCommand() *cobra.Command {
+func seccompCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "seccomp-profile FILE TARGET",
+		Use:   "seccomp FILE TARGET",
 		Short: "Install a seccomp profile where the kubelet looks for it",
 		Long: `Copy the seccomp profile in FILE to TARGET, whose directory is made if it is missing.
 
 A pod can use a profile of its own (seccompProfile.type Localhost) only if the file lies below the
 kubelet's directory seccomp on its node. The overlay vsock runs this in an init container: the image has
 no shell and no cp. Whoever reads TARGET meanwhile sees the old profile or the new one.`,
-		Example: `  csi-9p seccomp-profile /profile/vsock.json /var/lib/kubelet/seccomp/csi-9p/vsock.json`,
+		Example: `  csi-9p seccomp /profile/vsock.json /var/lib/kubelet/seccomp/csi-9p/vsock.json`,
 		Args:    positional("FILE", "TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := installSeccompProfile(args[0], args[1]); err != nil {
