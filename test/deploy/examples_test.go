@@ -19,9 +19,9 @@ import (
 )
 
 // others are API groups whose types are not Kubernetes' own.
-var others = []string{"cert-manager.io/"}
+var others = []string{"cert-manager.io/", "monitoring.coreos.com/"}
 
-// What stands beside the driver, an exporter and examples, is known to the API too, and to the driver where it speaks to it.
+// What stands beside the driver, such as an exporter and examples, is known to the API too, and to the driver where it speaks to it.
 func TestExamples(t *testing.T) {
 	seen := 0
 	for path, stream := range examples(t) {
@@ -44,30 +44,29 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// examples are the rendered kustomizations and the single files of deploy/exporter and deploy/examples, by path.
+// examples are the rendered kustomizations and the single files of deploy/ that are not the driver's own, by path.
 func examples(t *testing.T) map[string][]byte {
 	t.Helper()
+	const root = "../../deploy"
 	found := make(map[string][]byte)
-	for _, root := range []string{"../../deploy/exporter", "../../deploy/examples"} {
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if d.IsDir() {
-				if _, err := os.Stat(filepath.Join(path, "kustomization.yaml")); err == nil {
-					found[path] = kustomize(t, path)
-					return fs.SkipDir
-				}
-				return nil
-			}
-			if filepath.Ext(path) == ".yaml" {
-				found[path], err = os.ReadFile(path)
-			}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
-		})
-		if err != nil {
-			t.Fatal(err)
+		case path == kubernetesDir, path == filepath.Join(root, "charts"):
+			return fs.SkipDir
+		case d.IsDir():
+			if _, err := os.Stat(filepath.Join(path, "kustomization.yaml")); err == nil {
+				found[path] = kustomize(t, path)
+				return fs.SkipDir
+			}
+		case filepath.Ext(path) == ".yaml":
+			found[path], err = os.ReadFile(path)
 		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return found
 }
