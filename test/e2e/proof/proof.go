@@ -26,6 +26,7 @@ func Proofs() []suite.Proof {
 		{Name: "expand", About: "a volume grows under a running pod, which sees its new size", Run: expand},
 		{Name: "statefulset", About: "the pods of a StatefulSet find their own volumes again", Run: statefulSet},
 		{Name: "wrong-parameters", About: "a wrong parameter gives an Event that names the key", Run: wrongParameters},
+		{Name: "tls-exporter", About: "the exporter's manifests serve the cluster over TLS, and refuse a stranger's certificate", Run: tlsExporter},
 		{Name: "examples", About: "the API server accepts every example of the repository", Run: examples},
 		{Name: "metrics", About: "every process tells its metrics and its health", Run: metrics},
 		{Name: "fifty", About: "50 claims and pods at once", Run: fifty},

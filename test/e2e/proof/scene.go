@@ -63,9 +63,10 @@ func (s *scene) drain() {
 	})
 }
 
-// mustGo reports whether a volume is one that the driver deletes with the proof's claims.
+// mustGo reports whether a volume is one that the driver deletes with its claim. The proof's classes are named for its
+// namespace.
 func (s *scene) mustGo(pv corev1.PersistentVolume) bool {
-	return pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.Namespace == s.Namespace &&
+	return strings.HasPrefix(pv.Spec.StorageClassName, s.Namespace) &&
 		pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete
 }
 
@@ -115,19 +116,24 @@ func (s *scene) path(elements ...string) string {
 // volumeDir is where the scene's StorageClass puts the volume of a claim, on the server's side.
 func (s *scene) volumeDir(claim string) string { return s.path(s.Namespace, claim) }
 
+// waitTimeout is how long the cluster may take for any one thing, on a busy machine.
+const waitTimeout = 2 * time.Minute
+
 // eventually waits until done says so. What it waits for completes the sentence "gave up waiting for".
 func (s *scene) eventually(what string, done func(context.Context) (bool, error)) {
+	ctx, cancel := context.WithTimeout(s.Context(), waitTimeout)
+	defer cancel()
 	var last error
 	for {
-		ok, err := done(s.Context())
+		ok, err := done(ctx)
 		if ok && err == nil {
 			return
 		}
-		if err != nil && s.Context().Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			last = err
 		}
 		select {
-		case <-s.Context().Done():
+		case <-ctx.Done():
 			s.Fatalf("gave up waiting for %s (last error: %v)", what, last)
 		case <-time.After(200 * time.Millisecond):
 		}

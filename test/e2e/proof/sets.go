@@ -34,9 +34,11 @@ func statefulSet(t *suite.T) {
 			},
 		},
 	}
-	if _, err := s.Cluster.Client.AppsV1().StatefulSets(s.Namespace).Create(s.Context(), set, metav1.CreateOptions{}); err != nil {
+	sets := s.Cluster.Client.AppsV1().StatefulSets(s.Namespace)
+	if _, err := sets.Create(s.Context(), set, metav1.CreateOptions{}); err != nil {
 		s.Fatalf("creating the StatefulSet: %v", err)
 	}
+	s.Cleanup(func() { s.removed("StatefulSet", sets.Delete(s.Context(), "db", metav1.DeleteOptions{})) })
 	s.boots(1)
 	if err := s.pods().DeleteCollection(s.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app=db"}); err != nil {
 		s.Fatalf("deleting the pods: %v", err)
