@@ -37,10 +37,7 @@ type Options struct {
 	Focus  string // regular expression: run the specs that match it only
 	Procs  int    // specs that run at the same time; 0: 6, since most of their time is waiting
 
-	Dir string // is made, and gets the suite's files: its report, its log
-
-	// Start starts a command where the API server and the nodes' addresses can be reached.
-	Start func(*exec.Cmd) error
+	Dir string // absolute; is made, and gets the suite's files: its report, its log
 }
 
 // Run runs the suite and returns what came of its specs. Its error says that there are no results; that of the results
@@ -59,10 +56,7 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	cmd.Env = append(os.Environ(), "KUBE_SSH_KEY_PATH="+o.SSHKey, "KUBE_SSH_USER=root")
 	// Interrupted, ginkgo lets specs clean up.
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGINT) }, time.Minute
-	if err := o.Start(cmd); err != nil {
-		return nil, fmt.Errorf("starting the suite: %w", err)
-	}
-	ended := cmd.Wait()
+	ended := cmd.Run()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

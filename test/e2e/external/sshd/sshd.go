@@ -19,10 +19,10 @@ import (
 
 // Node is what a server reaches.
 type Node interface {
-	// Start starts a command on the node, among its processes and mounts.
-	Start(*exec.Cmd) error
-	StartKubelet(ctx context.Context) error
-	StopKubelet(ctx context.Context) error
+	// Run runs a command on the node, among its processes and mounts. It returns an *exec.ExitError if that fails.
+	Run(ctx context.Context, stdout, stderr io.Writer, argv ...string) error
+	StartKubelet() error
+	StopKubelet() error
 	KubeletRunning() bool
 }
 
@@ -143,18 +143,14 @@ func run(ctx context.Context, line string, stdout, stderr io.Writer, node Node) 
 		fmt.Fprintln(stderr, "sudo: command not found")
 		return 127
 	case "systemctl start kubelet":
-		err = node.StartKubelet(ctx)
+		err = node.StartKubelet()
 	case "systemctl stop kubelet":
-		err = node.StopKubelet(ctx)
+		err = node.StopKubelet()
 	case "systemctl show kubelet --property ActiveState --value":
 		state := map[bool]string{true: "active", false: "inactive"}
 		fmt.Fprintln(stdout, state[node.KubeletRunning()])
 	default:
-		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
-		cmd.Stdout, cmd.Stderr = stdout, stderr
-		if err = node.Start(cmd); err == nil {
-			err = cmd.Wait()
-		}
+		err = node.Run(ctx, stdout, stderr, "/bin/sh", "-c", line)
 	}
 	var exit *exec.ExitError
 	switch {

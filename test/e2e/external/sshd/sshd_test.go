@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os/exec"
 	"strings"
@@ -19,10 +20,15 @@ type machine struct {
 	stop    error
 }
 
-func (m *machine) Start(cmd *exec.Cmd) error          { return cmd.Start() }
-func (m *machine) StartKubelet(context.Context) error { m.running = true; return nil }
-func (m *machine) StopKubelet(context.Context) error  { m.running = m.stop != nil; return m.stop }
-func (m *machine) KubeletRunning() bool               { return m.running }
+func (m *machine) Run(ctx context.Context, stdout, stderr io.Writer, argv ...string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	return cmd.Run()
+}
+
+func (m *machine) StartKubelet() error  { m.running = true; return nil }
+func (m *machine) StopKubelet() error   { m.running = m.stop != nil; return m.stop }
+func (m *machine) KubeletRunning() bool { return m.running }
 
 func newKey(t *testing.T) *sshd.Key {
 	t.Helper()
