@@ -34,11 +34,14 @@ var recipes = map[string]func(context.Context, *Builder) (image, error){
 	"docker.io/library/workload":                            workloadImage,
 	"registry.k8s.io/e2e-test-images/busybox":               busybox,
 	"registry.k8s.io/e2e-test-images/agnhost":               agnhostImage,
+	"registry.k8s.io/e2e-test-images/glibc-dns-testing":     busybox,
+	"registry.k8s.io/e2e-test-images/nginx":                 busybox,
 	"registry.k8s.io/pause":                                 single(standins, "pause", "/pause"),
 	"registry.k8s.io/sig-storage/csi-provisioner":           single(sidecars, "csi-provisioner", "/csi-provisioner"),
 	"registry.k8s.io/sig-storage/csi-resizer":               single(sidecars, "csi-resizer", "/csi-resizer"),
 	"registry.k8s.io/sig-storage/csi-node-driver-registrar": single(standins, "registrar", "/csi-node-driver-registrar"),
 	"registry.k8s.io/sig-storage/livenessprobe":             single(standins, "livenessprobe", "/livenessprobe"),
+	"registry.k8s.io/sig-storage/hello-populator":           single(populator, "populator", "/hello-populator"),
 }
 
 // StandIns are the repositories whose images are the lab's own programs with the flags of the real ones, because those

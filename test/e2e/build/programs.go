@@ -50,6 +50,17 @@ var (
 		Sources:  []string{"controller", "driver", "ninep", "node", "transport"},
 		Flags:    "-s -w -X main.stamped=lab",
 	}
+	// ExternalSuite is Kubernetes' own suite for storage drivers, and what runs it.
+	ExternalSuite = Program{
+		Name:     "external",
+		Packages: []string{"./external/suite", "github.com/onsi/ginkgo/v2/ginkgo"},
+		Flags:    "-s -w",
+	}
+	populator = Program{
+		Name:     "populator",
+		Packages: []string{"./external/populator"},
+		Flags:    "-s -w",
+	}
 	sidecars = Program{
 		Name: "sidecars",
 		Packages: []string{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -95,4 +96,26 @@ func (n *Node) introduce(other *Node) error {
 	}
 	defer inside.Close()
 	return other.routeTo(inside.RouteAdd)
+}
+
+// Listen listens on an address of the node, as a process on it would.
+func (n *Node) Listen(network, address string) (net.Listener, error) {
+	space, err := netns.GetFromPid(n.init.Process.Pid)
+	if err != nil {
+		return nil, err
+	}
+	defer space.Close()
+	var l net.Listener
+	done := make(chan error)
+	go func() {
+		// The thread belongs to the node from here on, and ends with this goroutine, since it is never unlocked.
+		runtime.LockOSThread()
+		err := netns.Set(space)
+		if err == nil {
+			l, err = net.Listen(network, address)
+		}
+		done <- err
+	}()
+	err = <-done
+	return l, err
 }

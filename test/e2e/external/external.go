@@ -105,7 +105,7 @@ func (o *Options) arguments() []string {
 	return []string{
 		"--no-color", "--procs=" + strconv.Itoa(cmp.Or(o.Procs, 6)), "--timeout=" + timeLimit.String(),
 		"--json-report=report.json", "--output-dir=" + o.Dir,
-		"--focus=External.Storage.*" + o.Focus,
+		"--focus=External.Storage.*(?:" + o.Focus + ")",
 		o.Suite, "--",
 		"--storage.testdriver=" + o.file("testdriver.yaml"), "--repo-root=" + o.Dir,
 		"--provider=skeleton", "--kubeconfig=" + o.Kubeconfig, "--kubectl-path=" + o.Kubectl,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/csi-9p/csi-9p/test/e2e/build"
 	"github.com/csi-9p/csi-9p/test/e2e/cluster"
+	"github.com/csi-9p/csi-9p/test/e2e/external"
 	"github.com/csi-9p/csi-9p/test/e2e/proof"
 	"github.com/csi-9p/csi-9p/test/e2e/report"
 	"github.com/csi-9p/csi-9p/test/e2e/suite"
@@ -102,6 +103,10 @@ func runProofs(ctx context.Context, p *plan, c *cluster.Cluster, r *report.Repor
 		if (p.Options.Suite == "all" || p.Options.Suite == one.Suite) && name.MatchString(one.Name) {
 			suite.Run(ctx, c, r, one)
 		}
+	}
+	if p.Options.external() && ctx.Err() == nil {
+		r.Note(external.Note)
+		suite.Run(ctx, c, r, external.Proof(p.Options.Run))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/csi-9p/csi-9p/test/e2e/build"
 	"github.com/csi-9p/csi-9p/test/e2e/cluster"
+	"github.com/csi-9p/csi-9p/test/e2e/external"
 	"github.com/csi-9p/csi-9p/test/e2e/residue"
 )
 
@@ -33,6 +35,11 @@ type options struct {
 	Reports string
 	Nodes   int
 	cache   string
+}
+
+// external reports whether Kubernetes' own suite is to run. --run selects among its specs if it alone does.
+func (o options) external() bool {
+	return o.Suite == external.SuiteName || o.Suite == "all" && o.Run == ""
 }
 
 // plan is what the admin host is told.
@@ -56,7 +63,7 @@ func clusterCommand() *cobra.Command {
 		cache = filepath.Join(home, "csi-9p-lab")
 	}
 	cmd.Flags().StringVar(&o.Suite, "suite", "all", "what to run: smoke, proofs, external or all")
-	cmd.Flags().StringVar(&o.Run, "run", "", "run only the proofs whose name matches this regular expression")
+	cmd.Flags().StringVar(&o.Run, "run", "", "run only the proofs, with --suite=external the specs, whose name matches this regular expression")
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "keep the cluster until interrupted")
 	cmd.Flags().StringVar(&o.Reports, "report", filepath.Join(cache, "reports", time.Now().UTC().Format("20060102-150405")), "directory of the report")
 	cmd.Flags().IntVar(&o.Nodes, "nodes", 2, "number of nodes")
@@ -106,7 +113,16 @@ func prepare(ctx context.Context, o options, run residue.Run) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	images, err := b.Images(ctx, append(imagesOf(manifest), build.Pause, build.Busybox, build.Workload))
+	names := append(imagesOf(manifest), build.Pause, build.Busybox, build.Workload)
+	if o.external() {
+		more, err := external.Programs(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(programs, more)
+		names = append(names, external.Images()...)
+	}
+	images, err := b.Images(ctx, names)
 	if err != nil {
 		return nil, err
 	}
