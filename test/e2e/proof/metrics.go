@@ -26,7 +26,7 @@ func metrics(t *suite.T) {
 	}{
 		{"controller", "", 29690, []string{"csi_plugin_operations_seconds", "go_goroutines"}},
 		{"node", "node1", 29691, []string{"csi_plugin_operations_seconds"}},
-		{"mounter", "node1", 29692, []string{"csi9p_session", "csi9p_fuse_requests", s.bound("data")}},
+		{"mounter", "node1", 29692, []string{"csi9p_session", "csi9p_volume_requests_total", s.handle("data")}},
 	} {
 		address := fmt.Sprintf("%s:%d", s.podIP(process.component, process.node), process.port)
 		s.get(address, "/healthz")
@@ -38,6 +38,15 @@ func metrics(t *suite.T) {
 		}
 	}
 	s.drop("pod")
+}
+
+// handle is the volume id of a claim's volume.
+func (s *scene) handle(claim string) string {
+	pv, err := s.volumes().Get(s.Context(), s.bound(claim), metav1.GetOptions{})
+	if err != nil {
+		s.Fatalf("looking at the volume of claim %s: %v", claim, err)
+	}
+	return pv.Spec.CSI.VolumeHandle
 }
 
 // podIP is the address of the first pod of a component, on the node if one is given.

@@ -133,7 +133,7 @@ func mounts() (map[string]bool, error) {
 // volatile are the sysctls that change by themselves.
 var volatile = []string{
 	"fs/aio-nr", "fs/dentry-state", "fs/file-nr", "fs/inode-nr", "fs/inode-state", "fs/quota",
-	"kernel/ns_last_pid", "kernel/pty/nr", "kernel/random", "net/netfilter/nf_conntrack_count",
+	"kernel/hung_task_detect_count", "kernel/hung_task_warnings", "kernel/ns_last_pid", "kernel/pty/nr", "kernel/random", "net/netfilter/nf_conntrack_count",
 }
 
 // sysctls are the values of all of /proc/sys that can be read.
