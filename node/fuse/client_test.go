@@ -120,13 +120,13 @@ func mapAndChange(path string) error {
 	return unix.Msync(mem, unix.MS_SYNC)
 }
 
-// abort aborts a connection through fusectl, which it mounts first. One that does not exist is no error.
+// abort aborts a connection through fusectl, which it mounts first unless the host has. One that does not exist is no error.
 func abort(id string) error {
 	n, err := strconv.ParseUint(id, 10, 32)
 	if err != nil {
 		return err
 	}
-	if err := unix.Mount("fusectl", "/sys/fs/fuse/connections", "fusectl", 0, ""); err != nil {
+	if err := unix.Mount("fusectl", "/sys/fs/fuse/connections", "fusectl", 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("mount fusectl: %w", err)
 	}
 	if err := fuse.Abort(uint32(n)); err != nil {
