@@ -69,7 +69,7 @@ func (c *Controller) available(ctx context.Context, r road) (uint64, error) {
 	defer tree.release()
 	statfs, err := tree.root.Statfs(ctx)
 	if err != nil {
-		return 0, err
+		return 0, tree.explain(err)
 	}
 	return availableBytes(statfs), nil
 }

@@ -8,6 +8,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -109,12 +110,22 @@ func (c *Controller) attach(ctx context.Context, r road) (*attachment, error) {
 		return nil, err
 	}
 	a, err := c.sessions.attach(ctx, u, r.uid)
-	if err == nil {
-		c.mu.Lock()
-		c.seen[r.tree()] = r.uid
-		c.mu.Unlock()
+	if err != nil {
+		return nil, r.blame(err)
 	}
-	return a, err
+	c.mu.Lock()
+	c.seen[r.tree()] = r.uid
+	c.mu.Unlock()
+	return a, nil
+}
+
+// blame adds the share's name to an error of its server's, whose address the
+// StorageClass does not have.
+func (r road) blame(err error) error {
+	if r.share == "" {
+		return err
+	}
+	return fmt.Errorf("share %s: %w", r.share, err)
 }
 
 // resolve returns the URL at the end of a road, with an aname.

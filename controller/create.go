@@ -34,7 +34,7 @@ func (c *Controller) CreateVolume(ctx context.Context, request *csi.CreateVolume
 	defer tree.release()
 	made, err := provision(ctx, tree.root, want)
 	if err != nil {
-		return nil, err
+		return nil, tree.explain(err)
 	}
 	described, err := volumeOf(id, made)
 	if err != nil {

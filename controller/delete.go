@@ -36,7 +36,7 @@ func (c *Controller) DeleteVolume(ctx context.Context, request *csi.DeleteVolume
 	}
 	defer tree.release()
 	if err := deprovision(ctx, tree.root, id.UUID); err != nil {
-		return nil, err
+		return nil, tree.explain(err)
 	}
 	return &csi.DeleteVolumeResponse{}, nil
 }

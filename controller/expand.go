@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
@@ -33,7 +34,7 @@ func (c *Controller) ControllerExpandVolume(ctx context.Context, request *csi.Co
 	}
 	id, err := volume.ParseID(request.GetVolumeId())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; a volume that was written by hand has the size of its share", err)
 	}
 	unlock, err := c.locks.TryLock(id.UUID.String())
 	if err != nil {
@@ -77,17 +78,17 @@ func (c *Controller) withRecord(ctx context.Context, id volume.ID, do func(*reco
 	defer tree.release()
 	store, err := record.Open(ctx, tree.root)
 	if err != nil {
-		return notFound(id, err)
+		return tree.explain(notFound(id, err))
 	}
 	defer store.Close()
 	r, err := store.Get(ctx, id.UUID)
 	if err != nil {
-		return notFound(id, err)
+		return tree.explain(notFound(id, err))
 	}
 	if r.State != record.Ready {
 		return driver.Errorf(codes.Aborted, "volume %s is %s; try again", id, r.State)
 	}
-	return do(store, r)
+	return tree.explain(do(store, r))
 }
 
 // notFound says that a volume does not exist where a file does not.

@@ -110,7 +110,7 @@ func (v *onShare) setOwner(ctx context.Context, dir *ninep.Fid) error {
 	if attr.UID != p.UID || attr.GID != p.GID {
 		owner := ninep.SetAttr{Valid: ninep.SetUID | ninep.SetGID, UID: p.UID, GID: p.GID}
 		if err := dir.Setattr(ctx, owner); err != nil {
-			return fmt.Errorf("giving the volume's directory to %d:%d: %w; check uid, gid and attachUid", p.UID, p.GID, err)
+			return driver.Errorf(driver.Code(err), "giving the volume's directory to %d:%d: %w; check uid, gid and attachUid", p.UID, p.GID, err)
 		}
 	}
 	mode := ninep.SetAttr{Valid: ninep.SetMode, Mode: p.Mode}

@@ -49,7 +49,18 @@ type session struct {
 // attachment is a tree in use.
 type attachment struct {
 	root    *ninep.Fid
+	server  string
 	release func() // once
+}
+
+// explain adds to an error of work on the tree whose it is and what to do about
+// it.
+func (a *attachment) explain(err error) error {
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return err
+	}
+	return fmt.Errorf("server %s: %w%s", a.server, err, driver.Advice(err))
 }
 
 func newSessions(open func(context.Context, dial.URL) (*ninep.Session, error), openTimeout, idleTime time.Duration) *sessions {
@@ -68,11 +79,15 @@ func (s *sessions) attach(ctx context.Context, u dial.URL, uid uint32) (*attachm
 		return nil, err
 	}
 	root, err := current.Attach(ctx, ninep.AttachOptions{UID: uid, Aname: aname})
+	if err == nil && !root.QID().IsDir() {
+		root.Drop()
+		err = fmt.Errorf("attach: %w", unix.ENOTDIR)
+	}
 	if err != nil {
 		s.leave(key, entry)
 		return nil, attachError(key, aname, err)
 	}
-	return &attachment{root: root, release: func() {
+	return &attachment{root: root, server: u.String(), release: func() {
 		root.Drop()
 		s.leave(key, entry)
 	}}, nil
@@ -147,15 +162,22 @@ func (e *session) end() {
 func (s *sessions) stats() []driver.ServerStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var stats []driver.ServerStats
+	byServer := make(map[string]*driver.ServerStats)
 	for server, entry := range s.byServer {
-		if current := entry.current.Load(); current != nil {
-			one := driver.ServerStats{Server: server}
-			one.Add(current)
-			stats = append(stats, one)
+		current := entry.current.Load()
+		if current == nil {
+			continue
 		}
+		if byServer[server] == nil {
+			byServer[server] = &driver.ServerStats{Server: server}
+		}
+		byServer[server].Add(current)
 	}
-	return stats
+	var all []driver.ServerStats
+	for _, one := range byServer {
+		all = append(all, *one)
+	}
+	return all
 }
 
 // connected returns the entry's session, a new one if there is none or if it
@@ -198,9 +220,5 @@ func openError(ctx context.Context, server string, err error) error {
 
 // attachError says what to look at when a server refuses a tree.
 func attachError(server, aname string, err error) error {
-	advice := "check attachUid and what the server allows"
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		advice = "check aname"
-	}
-	return fmt.Errorf("server %s, tree %q: %w; %s", server, aname, err, advice)
+	return fmt.Errorf("server %s, tree %q: %w%s", server, aname, err, driver.AttachAdvice(err))
 }

@@ -83,7 +83,7 @@ func (s *Shares) Lookup(name string) (Share, error) {
 	if s.read.file == nil {
 		return Share{}, fmt.Errorf("%w: %w %q: there is no %s", ErrConfig, ErrUnknown, name, s.path)
 	}
-	return Share{}, fmt.Errorf("%w %q: %s has %q", ErrUnknown, name, s.path, slices.Sorted(maps.Keys(s.byName)))
+	return Share{}, fmt.Errorf("%w %q: %s has %q; add it there, or correct the parameter share", ErrUnknown, name, s.path, slices.Sorted(maps.Keys(s.byName)))
 }
 
 // Names returns the configured shares in order.

@@ -16,7 +16,7 @@ import (
 var (
 	// ErrNotOurs means that a string is no volume id that this driver made: a
 	// hand-written volume's handle, or junk.
-	ErrNotOurs = errors.New("not a volume id of this driver")
+	ErrNotOurs = errors.New("not a volume that this driver made")
 	// ErrTooLong means that a volume id would exceed MaxID.
 	ErrTooLong = errors.New("volume id too long")
 )

@@ -120,7 +120,7 @@ func (c *Client) broken(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return fmt.Errorf("waiting for the mounter on %s: %w", c.Path, cause)
 	}
-	return fmt.Errorf("%w on %s: %s; start csi-9p mounter on this node", ErrUnreachable, c.Path, err.Error())
+	return fmt.Errorf("%w on %s: %s; see whether csi-9p mounter runs on this node (the pod of csi-9p-mounter)", ErrUnreachable, c.Path, err.Error())
 }
 
 // patience is the time left to ctx, less what the answer needs to come in

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/subdir"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
 	"k8s.io/klog/v2"
 )
 
@@ -40,7 +42,11 @@ func (v *Volume) attach(ctx context.Context, uid uint32) (*ninep.Fid, error) {
 		Threshold: max(1, int(p.ZeroCopyThreshold)), // 0 would be the transport's own
 	})
 	if err != nil {
-		return nil, fmt.Errorf("attach %s as user %d: %w", v.aname, uid, err)
+		return nil, fmt.Errorf("attach %s as user %d: %w%s", v.aname, uid, err, driver.AttachAdvice(err))
+	}
+	if !tree.QID().IsDir() {
+		tree.Drop()
+		return nil, driver.Errorf(codes.FailedPrecondition, "attach %s: %w; aname has to name a directory", v.aname, unix.ENOTDIR)
 	}
 	return tree, nil
 }
@@ -58,7 +64,7 @@ func (v *Volume) directory(ctx context.Context, tree *ninep.Fid) (*ninep.Fid, er
 		err = checkDirectory(dir, v.spec)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("directory %s of %s: %w", subdir.Join(names), v.aname, err)
+		return nil, driver.Errorf(driver.Code(err), "directory %s of %s: %w%s", subdir.Join(names), v.aname, err, v.directoryAdvice(err))
 	}
 	return dir, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/subdir"
 	"github.com/csi-9p/csi-9p/ninep"
@@ -34,6 +35,7 @@ var causes = []struct {
 	name string
 	err  error
 }{
+	{"unavailable", driver.ErrUnavailable},
 	{"deadline", context.DeadlineExceeded},
 	{"canceled", context.Canceled},
 	{"protocol", ErrProtocol},

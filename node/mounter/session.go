@@ -69,7 +69,7 @@ func (s *sessions) get(ctx context.Context, url dial.URL, spec Spec) (*session, 
 		s.put(got)
 		// Another caller's impatience says nothing about the server.
 		if first || ctx.Err() != nil || !gaveUp(err) {
-			return nil, fmt.Errorf("server %s: %w", key.server, err)
+			return nil, openError(key.server, err)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func (s *session) unreachable() bool {
 func (s *session) explain(err error) error {
 	status := s.Status()
 	if status.Connected {
-		return fmt.Errorf("server %s: %w", s.key.server, err)
+		return fmt.Errorf("server %s: %w%s", s.key.server, err, driver.Advice(err))
 	}
 	reason := err
 	if status.Err != nil {

@@ -61,7 +61,7 @@ func prepare(ctx context.Context, sessions *sessions, spec Spec) (*Volume, error
 	}
 	s, err := sessions.get(ctx, url, spec)
 	if err != nil {
-		return nil, err
+		return nil, spec.blame(err)
 	}
 	v := &Volume{
 		spec: spec, aname: url.Aname, sessions: sessions, session: s,
@@ -74,7 +74,7 @@ func prepare(ctx context.Context, sessions *sessions, spec Spec) (*Volume, error
 	if err != nil {
 		err = s.explain(err)
 		sessions.put(s)
-		return nil, err
+		return nil, spec.blame(err)
 	}
 	return v, nil
 }
