@@ -45,7 +45,7 @@ func TestValuesAreChecked(t *testing.T) {
 		"image: {csi9p: {tag: x}}":                                  "csi9p",
 		"image: {csi-9p: {pullPolicy: Sometimes}}":                  "pullPolicy",
 		"shares: {tank: {}}":                                        "server",
-		"shares: {tank: {server: 'tcp://h', adress: x}}":            "adress",
+		"shares: {tank: {server: 'tcp://h', addr: x}}":              "addr",
 		"storageClasses: [{parameters: {share: tank}}]":             "name",
 		"storageClasses: [{name: a, parameters: {msize: 1048576}}]": "msize",
 		"storageClasses: [{name: a, provisioner: x}]":               "provisioner",
