@@ -80,7 +80,7 @@ func TestInfo(t *testing.T) {
 		t.Errorf("NodeGetInfo: %v, %v", info, err)
 	}
 	capabilities, err := k.NodeGetCapabilities(t.Context(), &csi.NodeGetCapabilitiesRequest{})
-	if err != nil || len(capabilities.GetCapabilities()) != 4 {
+	if err != nil || len(capabilities.GetCapabilities()) != 6 {
 		t.Errorf("NodeGetCapabilities: %v, %v", capabilities, err)
 	}
 }

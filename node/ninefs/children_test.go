@@ -11,4 +11,6 @@ var children = map[string]lab.Work{
 	"torture":              tortureWork,
 	"use":                  use,
 	"bombard":              bombard,
+	"look":                 look,
+	"seek":                 seek,
 }

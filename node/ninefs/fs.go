@@ -35,6 +35,7 @@ type FS struct {
 	clock     serverClock
 	locks     *LockTable
 
+	figures    atomic.Pointer[ninep.Statfs] // the server's last
 	notifier   atomic.Pointer[Notifier]
 	noXattr    atomic.Bool // the server knows no extended attributes
 	localLocks atomic.Bool // the server knows no locks, or is not to be asked
@@ -62,6 +63,9 @@ func New(ctx context.Context, o Options) (*FS, error) {
 	if err != nil {
 		o.Root.Drop()
 		return nil, errors.Join(err, fs.closeTables())
+	}
+	if figures, err := o.Root.Statfs(ctx); err == nil { // else the server has none
+		fs.figures.Store(&figures)
 	}
 	fs.fids.put(fs.fids.add(fs.tree.root, 0, o.Root))
 	fs.fids.keep(fs.tree.root)
@@ -196,6 +200,8 @@ func (fs *FS) Handle(r *fuse.Request) {
 			fs.pool.submit(r)
 			return
 		}
+		fs.lookers.submit(r)
+	case fuse.OpStatfs:
 		fs.lookers.submit(r)
 	case fuse.OpGetxattr:
 		if errno, known := fs.knownXattr(r); known {

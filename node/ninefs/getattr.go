@@ -95,11 +95,18 @@ func (fs *FS) statfs(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	var s ninep.Statfs
-	err = fs.onNode(ctx, n, fs.caller(r), func(f *ninep.Fid) (err error) {
-		s, err = f.Statfs(ctx)
+	asking, done := fs.whileReachable(ctx)
+	defer done()
+	err = fs.onNode(asking, n, fs.caller(r), func(f *ninep.Fid) (err error) {
+		s, err = f.Statfs(asking)
 		return err
 	})
-	if err != nil {
+	switch known := fs.figures.Load(); {
+	case err == nil:
+		fs.figures.Store(&s)
+	case known != nil && errors.Is(context.Cause(asking), errUnreachable):
+		s = *known // for df, which looks at every mount of a machine
+	default:
 		return err
 	}
 	out := fuse.StatfsOut{

@@ -44,7 +44,7 @@ type Options struct {
 	// killed meanwhile can't end before it did.
 	WritebackTimeout time.Duration
 	// Unreachable, if set, tells that the server is lost or says nothing any more. Then stat(2) of what needs no path on the
-	// server, a mount point above all, is answered by what was last known. It must not block.
+	// server, a mount point above all, and statfs(2) are answered by what was last known. It must not block.
 	Unreachable func() bool
 	// MaxFids bounds the fids kept for nodes. Each open file has one of its own beside them.
 	MaxFids int

@@ -18,7 +18,7 @@ const (
 	// maxAppenders are apart, because pages that an append holds locked can be what every worker waits for. So are READs that
 	// wait for memory.
 	maxAppenders = 16
-	// maxLookers are apart as well: GETATTR does not wait for a server that cannot be reached, nor for those who do.
+	// maxLookers are apart as well: GETATTR and STATFS do not wait for a server that cannot be reached, nor for those who do.
 	maxLookers = 32
 )
 

@@ -16,6 +16,44 @@ import (
 	"github.com/csi-9p/csi-9p/test/lab"
 )
 
+// look is a child's work: it prints what stat(2) and statfs(2) say of each path.
+func look(paths []string) error {
+	for _, path := range paths {
+		var st unix.Stat_t
+		var fs unix.Statfs_t
+		if err := errors.Join(unix.Stat(path, &st), unix.Statfs(path, &fs)); err != nil {
+			return err
+		}
+		fmt.Printf("%+v, %d blocks of %d\n", st, fs.Blocks, fs.Bsize) // how many are free changes by the moment
+	}
+	return nil
+}
+
+// seek is a child's work: it looks for many names at a time that are not in a directory, and says when it begins.
+func seek(args []string) error {
+	var seekers sync.WaitGroup
+	failed := make(chan error, 1)
+	for i := range 150 {
+		seekers.Go(func() {
+			err := unix.Lstat(fmt.Sprint(args[0], "/missing", i), &unix.Stat_t{})
+			if !errors.Is(err, unix.ENOENT) {
+				select {
+				case failed <- fmt.Errorf("%w, want ENOENT", err):
+				default:
+				}
+			}
+		})
+	}
+	fmt.Println("begun")
+	seekers.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
 // TestMountPointsOfAServerThatIsGone: whoever looks at a mount point, of the volume or of a directory in it, does not wait for
 // a server that cannot be reached, though more requests wait for it than are worked on at a time.
 func TestMountPointsOfAServerThatIsGone(t *testing.T) {
@@ -30,38 +68,31 @@ func TestMountPointsOfAServerThatIsGone(t *testing.T) {
 	bound := lab.Dir(t)
 	check(t, unix.Mount(m.path("dir"), bound, "", unix.MS_BIND, ""))
 	t.Cleanup(func() { check(t, unix.Unmount(bound, unix.MNT_DETACH)) })
-	volume, dir := stat(t, m.dir), stat(t, bound)
+	seen := func() string {
+		t.Helper()
+		return lab.Run(t, 20*time.Second, lab.ChildCommand(t, "look", m.dir, bound))
+	}
+	before := seen()
 
 	start := stop()
-	var waiting sync.WaitGroup
-	var begun atomic.Int32
-	for i := range 150 {
-		waiting.Go(func() {
-			begun.Add(1)
-			if err := unix.Lstat(m.path(fmt.Sprint("missing", i)), &unix.Stat_t{}); !errors.Is(err, unix.ENOENT) {
-				t.Errorf("who waits for the server: %v, want ENOENT once it is back", err)
-			}
-		})
-	}
-	for begun.Load() < 150 {
-		time.Sleep(time.Millisecond)
-	}
-	asked := make(chan struct{})
-	go func() { // asked while the server could be reached, as far as was known
-		defer close(asked)
-		stat(t, m.dir)
-	}()
+	seeker := lab.Child(t, "seek", m.dir)
+	lab.Eventually(t, 20*time.Second, func() error {
+		if seeker.Output() == "" {
+			return errors.New("nobody waits yet")
+		}
+		return nil
+	})
+	early := lab.Child(t, "look", m.dir) // asks while the server can be reached, as far as is known
 	gone.Store(true)
-	<-asked
-	if now := stat(t, m.dir); now != volume {
-		t.Errorf("the volume's root: %+v, was %+v", now, volume)
+	if now := seen(); now != before {
+		t.Errorf("of a server that is gone:\n%swas\n%s", now, before)
 	}
-	if now := stat(t, bound); now != dir {
-		t.Errorf("a directory: %+v, was %+v", now, dir)
-	}
+	check(t, early.Wait(20*time.Second))
 
 	start()
-	waiting.Wait()
+	if err := seeker.Wait(20 * time.Second); err != nil {
+		t.Errorf("who waited for the server: %v\n%s", err, seeker.Output())
+	}
 	check(t, os.Chmod(s.root+"/dir", 0o700))
 	gone.Store(false)
 	if now := stat(t, bound); now.Mode != unix.S_IFDIR|0o700 {
