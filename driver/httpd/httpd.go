@@ -163,7 +163,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.http.Shutdown(stopping) != nil {
 		_ = s.http.Close() // who has not read its answer by now gets none
 	}
-	_ = <-failed // http.ErrServerClosed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("%w %s: %w", ErrOptions, s.Addr(), err)
+	}
 	return nil
 }
 

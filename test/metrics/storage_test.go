@@ -10,6 +10,7 @@ import (
 	"github.com/csi-9p/csi-9p/metrics"
 	"github.com/csi-9p/csi-9p/node/nodetest"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -77,7 +78,7 @@ func (p *prometheus) scrape(at time.Time, job string, registry *metrics.Registry
 func (p *prometheus) store(to storage.Appender, at time.Time, name string, base *labels.Builder, m *dto.Metric) {
 	p.t.Helper()
 	add := func(name string, v float64, more ...string) {
-		l := labels.NewBuilder(base.Labels()).Set(labels.MetricName, name)
+		l := labels.NewBuilder(base.Labels()).Set(model.MetricNameLabel, name)
 		for i := 0; i < len(more); i += 2 {
 			l.Set(more[i], more[i+1])
 		}
