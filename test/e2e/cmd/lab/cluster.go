@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -86,8 +85,7 @@ func runCluster(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
-	run := residue.Run{Dir: filepath.Join(o.cache, "runs", strconv.Itoa(os.Getpid())), Cgroup: "csi-9p-lab-" + strconv.Itoa(os.Getpid())}
-	p, err := prepare(ctx, o, run)
+	p, err := prepare(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -95,11 +93,17 @@ func runCluster(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(runAdmin(ctx, p), cleanUp(p), before.Compare(run))
+	r, err := newRun(o.cache)
+	if err != nil {
+		return err
+	}
+	p.Cluster.Dir, p.Cluster.Cgroup = r.Dir, cluster.Cgroup("/"+r.Cgroup)
+	err = runAdmin(ctx, p)
+	return errors.Join(err, r.remove(), before.Compare(r.Run))
 }
 
 // prepare builds what the cluster is made of. It needs the network, which the namespaces do not have.
-func prepare(ctx context.Context, o options, run residue.Run) (*plan, error) {
+func prepare(ctx context.Context, o options) (*plan, error) {
 	module, err := moduleDir()
 	if err != nil {
 		return nil, err
@@ -131,7 +135,7 @@ func prepare(ctx context.Context, o options, run residue.Run) (*plan, error) {
 		Manifest: manifest,
 		Cluster: cluster.Config{
 			Nodes: o.Nodes, Artifacts: cluster.Artifacts{Programs: programs, Images: images},
-			Repository: filepath.Join(module, "../.."), Cache: o.cache, Dir: run.Dir, Reports: o.Reports, Cgroup: cluster.Cgroup("/" + run.Cgroup), NodeVerb: nodeVerb,
+			Repository: filepath.Join(module, "../.."), Cache: o.cache, Reports: o.Reports, NodeVerb: nodeVerb,
 		},
 	}, nil
 }
@@ -169,9 +173,6 @@ func imagesOf(manifest string) []string {
 
 // runAdmin runs the admin host: this executable again, in namespaces of its own, until it is done.
 func runAdmin(ctx context.Context, p *plan) error {
-	if err := os.MkdirAll(p.Cluster.Dir, 0o755); err != nil {
-		return err
-	}
 	path := filepath.Join(p.Cluster.Dir, "plan.json")
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -194,16 +195,4 @@ func runAdmin(ctx context.Context, p *plan) error {
 		return nil // a cluster that was kept ends by being interrupted
 	}
 	return err
-}
-
-// cleanUp removes what the kernel does not by itself.
-func cleanUp(p *plan) error {
-	const patience = 10 * time.Second // the last processes of a pid namespace are on their way out
-	deadline := time.Now().Add(patience)
-	err := p.Cluster.Cgroup.Remove()
-	for err != nil && time.Now().Before(deadline) {
-		time.Sleep(100 * time.Millisecond)
-		err = p.Cluster.Cgroup.Remove()
-	}
-	return errors.Join(err, os.RemoveAll(p.Cluster.Dir))
 }
