@@ -88,7 +88,7 @@ func kubeletRestart(t *suite.T) {
 	if err := node.Kubelet.Restart(); err != nil {
 		s.Fatalf("restarting the kubelet: %v", err)
 	}
-	if got := s.once("newcomer", "data", "echo *", on("node1")); !strings.Contains(got, "worker") {
+	if got := s.once("newcomer", "data", "ls /vol", on("node1")); !strings.Contains(got, "worker") {
 		s.Fatalf("the new pod sees %q", got)
 	}
 	s.drop("newcomer")
