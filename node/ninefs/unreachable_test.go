@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,12 +30,15 @@ func look(paths []string) error {
 	return nil
 }
 
-// seek is a child's work: it looks for many names at a time that are not in a directory, and says when it begins.
+// seekers are more than a mount has workers.
+const seekers = 150
+
+// seek is a child's work: it looks for many names at a time that are not in a directory.
 func seek(args []string) error {
-	var seekers sync.WaitGroup
+	var seeking sync.WaitGroup
 	failed := make(chan error, 1)
-	for i := range 150 {
-		seekers.Go(func() {
+	for i := range seekers {
+		seeking.Go(func() {
 			err := unix.Lstat(fmt.Sprint(args[0], "/missing", i), &unix.Stat_t{})
 			if !errors.Is(err, unix.ENOENT) {
 				select {
@@ -44,14 +48,26 @@ func seek(args []string) error {
 			}
 		})
 	}
-	fmt.Println("begun")
-	seekers.Wait()
+	seeking.Wait()
 	select {
 	case err := <-failed:
 		return err
 	default:
 		return nil
 	}
+}
+
+// waiting counts the threads of a process that wait for an answer of FUSE (request_wait_answer of fs/fuse/dev.c).
+func waiting(t *testing.T, p *lab.Process) (n int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", p.PID()))
+	check(t, err)
+	for _, file := range files {
+		if in, err := os.ReadFile(file); err == nil && string(in) == "request_wait_answer" {
+			n++
+		}
+	}
+	return n
 }
 
 // TestMountPointsOfAServerThatIsGone: whoever looks at a mount point, of the volume or of a directory in it, does not wait for
@@ -75,19 +91,19 @@ func TestMountPointsOfAServerThatIsGone(t *testing.T) {
 	before := seen()
 
 	start := stop()
+	early := lab.Child(t, "look", m.dir) // asks while the server can be reached, as far as is known
+	gone.Store(true)
+	check(t, early.Wait(20*time.Second))
 	seeker := lab.Child(t, "seek", m.dir)
 	lab.Eventually(t, 20*time.Second, func() error {
-		if seeker.Output() == "" {
-			return errors.New("nobody waits yet")
+		if n := waiting(t, seeker); n < seekers {
+			return fmt.Errorf("%d of %d wait", n, seekers)
 		}
 		return nil
 	})
-	early := lab.Child(t, "look", m.dir) // asks while the server can be reached, as far as is known
-	gone.Store(true)
 	if now := seen(); now != before {
 		t.Errorf("of a server that is gone:\n%swas\n%s", now, before)
 	}
-	check(t, early.Wait(20*time.Second))
 
 	start()
 	if err := seeker.Wait(20 * time.Second); err != nil {
