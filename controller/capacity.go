@@ -62,7 +62,7 @@ func (c *Controller) configured() ([]road, error) {
 
 // available returns the bytes left at the end of a road, at most MaxInt64.
 func (c *Controller) available(ctx context.Context, r road) (uint64, error) {
-	tree, err := c.attach(ctx, r)
+	tree, err := c.attachAgain(ctx, r)
 	if err != nil {
 		return 0, err
 	}

@@ -19,13 +19,18 @@ import (
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
 // Options are what a Controller is made with.
 type Options struct {
 	Shares *shares.Shares
-	// Open opens a session to a server, whose URL has no aname; nil: OpenSession.
-	Open func(ctx context.Context, server dial.URL) (*ninep.Session, error)
+	// TLS has the credentials for servers at tls:// where neither a call nor a
+	// share brings any; nil: none.
+	TLS mtls.Source
+	// Open opens a session to a server, whose URL has no aname, with the
+	// credentials for it, nil without TLS; nil: OpenSession.
+	Open func(ctx context.Context, server dial.URL, tls mtls.Source) (*ninep.Session, error)
 	// OpenTimeout bounds Open, so that a server that is down is reported while
 	// the caller still waits; 0: 5 seconds.
 	OpenTimeout time.Duration
@@ -38,11 +43,18 @@ type Options struct {
 type Controller struct {
 	csi.UnimplementedControllerServer
 	shares   *shares.Shares
+	tls      mtls.Source
 	sessions *sessions
 	locks    driver.Locks // by volume
 
 	mu   sync.Mutex
-	seen map[road]uint32 // trees that this process has attached, uid left out, and as whom
+	seen map[road]visit // trees that this process has attached, uid left out
+}
+
+// visit is how a tree was attached last.
+type visit struct {
+	uid uint32
+	tls mtls.Source
 }
 
 // New makes a Controller. The caller closes it.
@@ -52,8 +64,9 @@ func New(o Options) *Controller {
 	}
 	return &Controller{
 		shares:   o.Shares,
+		tls:      o.TLS,
 		sessions: newSessions(o.Open, cmp.Or(o.OpenTimeout, 5*time.Second), cmp.Or(o.IdleTime, 2*time.Minute)),
-		seen:     make(map[road]uint32),
+		seen:     make(map[road]visit),
 	}
 }
 
@@ -103,18 +116,22 @@ func (c *Controller) roadTo(p params.Parameters) (road, error) {
 // volume ids short.
 const rootAname = "/"
 
-// attach goes the road. The caller releases the tree.
-func (c *Controller) attach(ctx context.Context, r road) (*attachment, error) {
-	u, err := c.resolve(r)
+// attach goes the road with the secrets of a call. The caller releases the tree.
+func (c *Controller) attach(ctx context.Context, r road, secrets map[string]string) (*attachment, error) {
+	u, files, err := c.resolve(r)
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.sessions.attach(ctx, u, r.uid)
+	tls, err := c.credentials(u, files, secrets)
+	if err != nil {
+		return nil, r.blame(err)
+	}
+	a, err := c.sessions.attach(ctx, u, tls, r.uid)
 	if err != nil {
 		return nil, r.blame(err)
 	}
 	c.mu.Lock()
-	c.seen[r.tree()] = r.uid
+	c.seen[r.tree()] = visit{r.uid, tls}
 	c.mu.Unlock()
 	return a, nil
 }
@@ -128,15 +145,54 @@ func (r road) blame(err error) error {
 	return fmt.Errorf("share %s: %w", r.share, err)
 }
 
-// resolve returns the URL at the end of a road, with an aname.
-func (c *Controller) resolve(r road) (dial.URL, error) {
+// attachAgain goes a road for a call that cannot carry secrets: as the last call
+// that could went it.
+func (c *Controller) attachAgain(ctx context.Context, r road) (*attachment, error) {
+	c.mu.Lock()
+	last, known := c.seen[r.tree()]
+	c.mu.Unlock()
+	u, _, err := c.resolve(r)
+	if err != nil {
+		return nil, err
+	}
+	if !known || u.Scheme != dial.TLS {
+		return c.attach(ctx, r, nil)
+	}
+	a, err := c.sessions.attach(ctx, u, last.tls, r.uid)
+	if err != nil {
+		return nil, r.blame(err)
+	}
+	return a, nil
+}
+
+// resolve returns the URL at the end of a road, with an aname, and the files
+// that a share has for it.
+func (c *Controller) resolve(r road) (dial.URL, mtls.Files, error) {
 	if r.share != "" {
 		share, err := c.shares.Lookup(r.share)
-		return share.Controller, err
+		return share.Controller, share.TLS, err
 	}
 	u, err := params.ParseServer(r.url)
 	if u.Aname == "" {
 		u.Aname = rootAname
 	}
-	return u, err
+	return u, mtls.Files{}, err
+}
+
+// credentials are those for a server: of the call's secrets if it has them, else
+// the share's, else the controller's own. Without TLS secrets are ignored.
+func (c *Controller) credentials(u dial.URL, files mtls.Files, secrets map[string]string) (mtls.Source, error) {
+	if u.Scheme != dial.TLS {
+		return nil, nil
+	}
+	secret, err := mtls.FromSecret(secrets)
+	switch {
+	case err != nil:
+		return nil, err
+	case secret != nil:
+		return secret.Parse()
+	case !files.IsZero():
+		return mtls.OpenFiles(files)
+	}
+	return c.tls, nil
 }

@@ -27,7 +27,7 @@ func (c *Controller) CreateVolume(ctx context.Context, request *csi.CreateVolume
 		return nil, err
 	}
 	defer unlock()
-	tree, err := c.attach(ctx, want.road)
+	tree, err := c.attach(ctx, want.road, request.GetSecrets())
 	if err != nil {
 		return nil, err
 	}

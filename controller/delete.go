@@ -30,7 +30,7 @@ func (c *Controller) DeleteVolume(ctx context.Context, request *csi.DeleteVolume
 		return nil, err
 	}
 	defer unlock()
-	tree, err := c.attach(ctx, roadOf(id))
+	tree, err := c.attach(ctx, roadOf(id), request.GetSecrets())
 	if err != nil {
 		return nil, err
 	}

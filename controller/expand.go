@@ -42,7 +42,7 @@ func (c *Controller) ControllerExpandVolume(ctx context.Context, request *csi.Co
 	}
 	defer unlock()
 	var capacity int64
-	err = c.withRecord(ctx, id, func(store *record.Store, r *record.Record) (err error) {
+	err = c.withRecord(ctx, id, request.GetSecrets(), func(store *record.Store, r *record.Record) (err error) {
 		if capacity, err = expanded(r, asked, sizes); err != nil || capacity == r.CapacityBytes {
 			return err
 		}
@@ -68,10 +68,10 @@ func expanded(r *record.Record, asked int64, sizes *csi.CapacityRange) (int64, e
 	return asked, nil
 }
 
-// withRecord calls do with the record of a volume that is ready. A volume that
-// does not exist is codes.NotFound.
-func (c *Controller) withRecord(ctx context.Context, id volume.ID, do func(*record.Store, *record.Record) error) error {
-	tree, err := c.attach(ctx, roadOf(id))
+// withRecord calls do with the record of a volume that is ready, which it goes to
+// with the secrets of the call. A volume that does not exist is codes.NotFound.
+func (c *Controller) withRecord(ctx context.Context, id volume.ID, secrets map[string]string, do func(*record.Store, *record.Record) error) error {
+	tree, err := c.attach(ctx, roadOf(id), secrets)
 	if err != nil {
 		return err
 	}

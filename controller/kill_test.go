@@ -17,6 +17,7 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"google.golang.org/grpc/codes"
 )
 
@@ -58,7 +59,7 @@ func doomed(t *testing.T, calls int, done bool) (c *controller.Controller, reach
 	t.Helper()
 	left := new(atomic.Int64)
 	left.Store(int64(calls))
-	c = newControllerWith(t, controller.Options{Open: func(ctx context.Context, server dial.URL) (*ninep.Session, error) {
+	c = newControllerWith(t, controller.Options{Open: func(ctx context.Context, server dial.URL, _ mtls.Source) (*ninep.Session, error) {
 		return ninep.Open(ctx, ninep.Config{ReconnectTimeout: -1, Dial: func(ctx context.Context) (transport.Conn, error) {
 			if left.Load() <= 0 {
 				return nil, errors.New("this controller was killed")

@@ -65,11 +65,11 @@ func (c *Controller) known() ([]road, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, r := range roads {
-		roads[i].uid = c.seen[r]
+		roads[i].uid = c.seen[r].uid
 	}
-	for r, uid := range c.seen {
+	for r, last := range c.seen {
 		if r.share == "" {
-			roads = append(roads, road{url: r.url, uid: uid})
+			roads = append(roads, road{url: r.url, uid: last.uid})
 		}
 	}
 	slices.SortFunc(roads, compareTrees)
@@ -104,7 +104,7 @@ func (c *Controller) listRoad(ctx context.Context, r road, after uuid.UUID, page
 	if page.more {
 		return nil
 	}
-	tree, err := c.attach(ctx, r)
+	tree, err := c.attachAgain(ctx, r)
 	if err != nil {
 		return err
 	}

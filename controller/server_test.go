@@ -23,6 +23,7 @@ import (
 	"github.com/csi-9p/csi-9p/test/lab"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 )
@@ -152,9 +153,9 @@ func TestOneSessionPerServer(t *testing.T) {
 	mkdir(t, filepath.Join(root, "b"))
 	url := export(t, server.Options{Root: root})
 	var opened atomic.Int64
-	c := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
+	c := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL, _ mtls.Source) (*ninep.Session, error) {
 		opened.Add(1)
-		return controller.OpenSession(ctx, u)
+		return controller.OpenSession(ctx, u, nil)
 	}})
 	for _, aname := range []string{"/a", "/b", "/"} {
 		if _, err := c.CreateVolume(t.Context(), request("pvc-1", "server", url, "aname", aname)); err != nil {
@@ -186,7 +187,7 @@ func TestIdleSessionIsClosed(t *testing.T) {
 	leakCheck(t)
 	url := export(t, server.Options{Root: lab.Dir(t)})
 	closed := make(chan struct{})
-	c := newControllerWith(t, controller.Options{IdleTime: time.Millisecond, Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
+	c := newControllerWith(t, controller.Options{IdleTime: time.Millisecond, Open: func(ctx context.Context, u dial.URL, _ mtls.Source) (*ninep.Session, error) {
 		return ninep.Open(ctx, ninep.Config{ReconnectTimeout: -1, Dial: func(ctx context.Context) (transport.Conn, error) {
 			conn, err := dial.Dial(ctx, u, dial.Options{})
 			return watched{conn, closed, new(sync.Once)}, err
@@ -249,7 +250,7 @@ func TestExpandVolumeWhileDeleted(t *testing.T) {
 	r := newRig(t)
 	v := r.create("pvc-1")
 	var first sync.Once
-	other := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
+	other := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL, _ mtls.Source) (*ninep.Session, error) {
 		return ninep.Open(ctx, ninep.Config{ReconnectTimeout: -1, Dial: func(ctx context.Context) (transport.Conn, error) {
 			conn, err := dial.Dial(ctx, u, dial.Options{})
 			return interrupted{conn, &first, func() { r.remove(v.GetVolumeId()) }}, err
@@ -286,7 +287,7 @@ func TestServerWithoutLinks(t *testing.T) {
 	leakCheck(t)
 	root := lab.Dir(t)
 	url := export(t, server.Options{Root: root})
-	c := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL) (*ninep.Session, error) {
+	c := newControllerWith(t, controller.Options{Open: func(ctx context.Context, u dial.URL, _ mtls.Source) (*ninep.Session, error) {
 		return ninep.Open(ctx, ninep.Config{ReconnectTimeout: -1, Dial: func(ctx context.Context) (transport.Conn, error) {
 			conn, err := dial.Dial(ctx, u, dial.Options{})
 			return linkless{conn}, err

@@ -12,30 +12,35 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 )
 
 // OpenSession opens a session as the controller needs it: calls do not wait
 // for a lost server, because their caller tries again.
-func OpenSession(ctx context.Context, server dial.URL) (*ninep.Session, error) {
+func OpenSession(ctx context.Context, server dial.URL, tls mtls.Source) (*ninep.Session, error) {
 	return ninep.Open(ctx, ninep.Config{
 		Dial: func(ctx context.Context) (transport.Conn, error) {
-			return dial.Dial(ctx, server, dial.Options{})
+			return dial.Dial(ctx, server, dial.Options{TLS: tls})
 		},
 		ReconnectTimeout: -1,
 	})
 }
 
-// sessions keeps one session per server, from its first use until it has been
-// idle for a while.
+// sessions keeps one session per server and credentials, from its first use until
+// it has been idle for a while.
 type sessions struct {
-	open        func(context.Context, dial.URL) (*ninep.Session, error)
+	open        func(context.Context, dial.URL, mtls.Source) (*ninep.Session, error)
 	openTimeout time.Duration
 	idleTime    time.Duration
 
 	mu       sync.Mutex
-	byServer map[string]*session
+	byServer map[sessionKey]*session
 }
+
+// sessionKey tells sessions apart. A renewed secret has another identity: the
+// session of the old one is used no more and ends.
+type sessionKey struct{ server, credentials string }
 
 // session is one server's. Its counters belong to sessions.mu.
 type session struct {
@@ -63,17 +68,20 @@ func (a *attachment) explain(err error) error {
 	return fmt.Errorf("server %s: %w%s", a.server, err, driver.Advice(err))
 }
 
-func newSessions(open func(context.Context, dial.URL) (*ninep.Session, error), openTimeout, idleTime time.Duration) *sessions {
-	return &sessions{open: open, openTimeout: openTimeout, idleTime: idleTime, byServer: make(map[string]*session)}
+func newSessions(open func(context.Context, dial.URL, mtls.Source) (*ninep.Session, error), openTimeout, idleTime time.Duration) *sessions {
+	return &sessions{open: open, openTimeout: openTimeout, idleTime: idleTime, byServer: make(map[sessionKey]*session)}
 }
 
 // attach attaches to the tree of u as uid, over the server's session.
-func (s *sessions) attach(ctx context.Context, u dial.URL, uid uint32) (*attachment, error) {
+func (s *sessions) attach(ctx context.Context, u dial.URL, tls mtls.Source, uid uint32) (*attachment, error) {
 	server, aname := u, u.Aname
 	server.Aname = ""
-	key := server.String()
+	key := sessionKey{server: server.String()}
+	if tls != nil {
+		key.credentials = tls.Identity()
+	}
 	entry := s.enter(key)
-	current, err := s.connected(ctx, entry, server)
+	current, err := s.connected(ctx, entry, server, tls)
 	if err != nil {
 		s.leave(key, entry)
 		return nil, err
@@ -85,7 +93,7 @@ func (s *sessions) attach(ctx context.Context, u dial.URL, uid uint32) (*attachm
 	}
 	if err != nil {
 		s.leave(key, entry)
-		return nil, attachError(key, aname, err)
+		return nil, attachError(key.server, aname, err)
 	}
 	return &attachment{root: root, server: u.String(), release: func() {
 		root.Drop()
@@ -94,7 +102,7 @@ func (s *sessions) attach(ctx context.Context, u dial.URL, uid uint32) (*attachm
 }
 
 // enter counts a user in.
-func (s *sessions) enter(key string) *session {
+func (s *sessions) enter(key sessionKey) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entry := s.byServer[key]
@@ -111,7 +119,7 @@ func (s *sessions) enter(key string) *session {
 }
 
 // leave counts a user out; the last one starts the clock.
-func (s *sessions) leave(key string, entry *session) {
+func (s *sessions) leave(key sessionKey, entry *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if entry.users--; entry.users > 0 {
@@ -125,7 +133,7 @@ func (s *sessions) leave(key string, entry *session) {
 }
 
 // expire closes a session that is still idle.
-func (s *sessions) expire(key string, entry *session) {
+func (s *sessions) expire(key sessionKey, entry *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if entry.users == 0 && s.byServer[key] == entry {
@@ -163,7 +171,8 @@ func (s *sessions) stats() []driver.ServerStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	byServer := make(map[string]*driver.ServerStats)
-	for server, entry := range s.byServer {
+	for key, entry := range s.byServer {
+		server := key.server
 		current := entry.current.Load()
 		if current == nil {
 			continue
@@ -182,7 +191,7 @@ func (s *sessions) stats() []driver.ServerStats {
 
 // connected returns the entry's session, a new one if there is none or if it
 // has lost its server: dialling anew tells at once why.
-func (s *sessions) connected(ctx context.Context, entry *session, server dial.URL) (*ninep.Session, error) {
+func (s *sessions) connected(ctx context.Context, entry *session, server dial.URL, tls mtls.Source) (*ninep.Session, error) {
 	select {
 	case <-entry.turn:
 	case <-ctx.Done():
@@ -198,7 +207,7 @@ func (s *sessions) connected(ctx context.Context, entry *session, server dial.UR
 	}
 	openCtx, cancel := context.WithTimeout(ctx, s.openTimeout)
 	defer cancel()
-	opened, err := s.open(openCtx, server)
+	opened, err := s.open(openCtx, server, tls)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("no answer within %v", s.openTimeout)
@@ -209,10 +218,18 @@ func (s *sessions) connected(ctx context.Context, entry *session, server dial.UR
 	return opened, nil
 }
 
-// openError tells a server that is down from a caller that went away.
+// openError tells a server that is down from a caller that went away, and from
+// ends that are not set up for each other.
 func openError(ctx context.Context, server string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("server %s: %w", server, ctx.Err())
+	}
+	if errors.Is(err, mtls.ErrNone) {
+		return fmt.Errorf("server %s: %w; name a Secret with ca.crt, tls.crt and tls.key in the StorageClass, by csi.storage.k8s.io/provisioner-secret-name and "+
+			"csi.storage.k8s.io/provisioner-secret-namespace, and the same of controller-expand; or give the controller --tls-ca, --tls-cert and --tls-key", server, err)
+	}
+	if mtls.IsSetup(err) {
+		return fmt.Errorf("server %s: %w", server, err)
 	}
 	return fmt.Errorf("server %s is %w: %w; check that it runs, speaks 9P2000.L and lets the controller in",
 		server, driver.ErrUnavailable, err)

@@ -25,7 +25,7 @@ func (c *Controller) ValidateVolumeCapabilities(ctx context.Context, request *cs
 		return nil, err
 	}
 	response := new(csi.ValidateVolumeCapabilitiesResponse)
-	err = c.withRecord(ctx, id, func(_ *record.Store, r *record.Record) (err error) {
+	err = c.withRecord(ctx, id, request.GetSecrets(), func(_ *record.Store, r *record.Record) (err error) {
 		if response.Message, err = mismatch(request, r); err != nil || response.Message != "" {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -25,11 +26,20 @@ var ErrUnavailable = errors.New("unavailable")
 
 // table maps causes to codes. The first match counts: what a caller asked for
 // comes before what a connection did, and that before the server's errno. No
-// row says Internal: that is for faults of this program alone.
+// row says Internal: that is for faults of this program alone. Unauthenticated is
+// for what the secrets of a call can mend (CSI spec, "Error Scheme"): they are
+// missing, unusable or refused. What only the driver's or the server's owner can
+// mend is FailedPrecondition.
 var table = []struct {
 	cause error
 	code  codes.Code
 }{
+	{mtls.ErrNone, codes.Unauthenticated},
+	{mtls.ErrSecret, codes.Unauthenticated},
+	{transport.ErrRefused, codes.Unauthenticated},
+	{mtls.ErrFiles, codes.FailedPrecondition},
+	{mtls.ErrServer, codes.FailedPrecondition},
+
 	{ErrUnavailable, codes.Unavailable},
 	{context.DeadlineExceeded, codes.DeadlineExceeded},
 	{context.Canceled, codes.Canceled},

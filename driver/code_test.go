@@ -13,6 +13,7 @@ import (
 	"github.com/csi-9p/csi-9p/driver/shares"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -41,6 +42,11 @@ func TestCode(t *testing.T) {
 		{transport.ErrClosed, codes.Unavailable},
 		{unresolved, codes.Unavailable},
 		{driver.ErrUnavailable, codes.Unavailable},
+		{mtls.ErrNone, codes.Unauthenticated},
+		{mtls.ErrSecret, codes.Unauthenticated},
+		{fmt.Errorf("%w: %w", ninep.ErrLost, transport.ErrRefused), codes.Unauthenticated},
+		{mtls.ErrFiles, codes.FailedPrecondition},
+		{mtls.ErrServer, codes.FailedPrecondition},
 		// The caller's wish counts before what it did to the connection.
 		{&ninep.Error{Op: "walk", Errno: unix.EINTR, Cause: context.DeadlineExceeded}, codes.DeadlineExceeded},
 		{&ninep.Error{Op: "walk", Errno: unix.EINTR, Cause: context.Canceled}, codes.Canceled},

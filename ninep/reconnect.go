@@ -28,6 +28,7 @@ func (s *Session) maintain(ctx context.Context, l *link) {
 		// After it every reply that this connection brought is in the books.
 		l.wait()
 		s.lost(l)
+		s.changed()
 		if time.Since(connected) > livedWell {
 			pause = 0
 		}
@@ -48,13 +49,22 @@ func (s *Session) reconnect(ctx context.Context, pause *backOff) *link {
 		l, err := s.reconnectOnce(ctx)
 		if err == nil {
 			s.connected(l)
+			s.changed()
 			return l
 		}
 		s.mu.Lock()
 		s.trouble = err
 		s.mu.Unlock()
+		s.changed()
 	}
 	return nil
+}
+
+// changed tells of the status, unless the session is being closed.
+func (s *Session) changed() {
+	if s.config.Changed != nil && !s.isClosed() {
+		s.config.Changed(s.Status())
+	}
 }
 
 func (s *Session) reconnectOnce(ctx context.Context) (*link, error) {

@@ -32,6 +32,9 @@ type Config struct {
 	// Servers that run one request at a time answer the probe behind what they are at, so the sum bounds how long one
 	// of their requests may take. 0: 10 s, which makes that 40 s; negative: there is no probing.
 	ProbeAfter time.Duration
+	// Changed, unless nil, is told of each loss, of each attempt to reconnect that failed and of the one that did not,
+	// one after the other. It must not block.
+	Changed func(Status)
 }
 
 // Session is one conversation with a server, which outlives its connections: when one is lost it dials again, binds

@@ -57,8 +57,11 @@ func (s *Service) revive(ctx context.Context, want staging) error {
 		return precondition("volume %s is not staged at %s; call NodeStageVolume first", want.spec.VolumeID, want.path)
 	}
 	_, served, err := s.served(ctx, want.spec.VolumeID)
-	if err != nil || served {
+	if err != nil {
 		return err
+	}
+	if served {
+		return s.renew(ctx, want.spec.VolumeID, want.spec.TLS.Secret)
 	}
 	return s.remount(ctx, want)
 }
@@ -82,7 +85,7 @@ func (s *Service) publicationOf(req *csi.NodePublishVolumeRequest) (publication,
 	if err != nil {
 		return publication{}, err
 	}
-	want, err := s.stagingOf(req.GetVolumeId(), path, req.GetVolumeCapability(), req.GetVolumeContext())
+	want, err := s.stagingOf(req.GetVolumeId(), path, req)
 	if err != nil {
 		return publication{}, err
 	}

@@ -64,14 +64,22 @@ func checkCapability(c *csi.VolumeCapability) ([]string, error) {
 	return c.GetMount().GetMountFlags(), nil
 }
 
+// stagingRequest is what NodeStageVolume and NodePublishVolume have in common.
+type stagingRequest interface {
+	GetVolumeCapability() *csi.VolumeCapability
+	GetVolumeContext() map[string]string
+	GetSecrets() map[string]string
+}
+
 // stagingOf reads what is to be mounted at path from the fields that
 // NodeStageVolume and NodePublishVolume share.
-func (s *Service) stagingOf(id, path string, c *csi.VolumeCapability, values map[string]string) (staging, error) {
+func (s *Service) stagingOf(id, path string, req stagingRequest) (staging, error) {
+	c := req.GetVolumeCapability()
 	options, err := checkCapability(c)
 	if err != nil {
 		return staging{}, err
 	}
-	context, generic, err := volume.ParseContext(values, options)
+	context, generic, err := volume.ParseContext(req.GetVolumeContext(), options)
 	if err != nil {
 		return staging{}, failed(err)
 	}
@@ -81,6 +89,10 @@ func (s *Service) stagingOf(id, path string, c *csi.VolumeCapability, values map
 	share, err := s.options.Shares.Resolve(context.Parameters)
 	if err != nil {
 		return staging{}, failed(err)
+	}
+	credentials, err := credentialsFor(share, req.GetSecrets())
+	if err != nil {
+		return staging{}, err
 	}
 	flags, err := mountpoint.Flags(generic)
 	if err != nil {
@@ -92,6 +104,7 @@ func (s *Service) stagingOf(id, path string, c *csi.VolumeCapability, values map
 			Server:   share.Server.String(),
 			ReadOnly: flags&readOnlyFlag != 0 || slices.Contains(readers, c.GetAccessMode().GetMode()),
 			Context:  context,
+			TLS:      credentials,
 		},
 		path:  path,
 		flags: flags,

@@ -23,6 +23,7 @@ import (
 	"github.com/csi-9p/csi-9p/driver/shares"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	mount "k8s.io/mount-utils"
 )
 
@@ -37,6 +38,7 @@ type Mounter interface {
 	Status(ctx context.Context, volumeID string) (mounter.Status, error)
 	Stats(ctx context.Context, volumeID string) (mounter.Usage, error)
 	Resize(ctx context.Context, volumeID string, bytes int64) error
+	Renew(ctx context.Context, volumeID string, secret *mtls.PEM) error
 }
 
 // Options are what a Service needs.

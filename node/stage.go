@@ -44,7 +44,7 @@ func (s *Service) NodeStageVolume(ctx context.Context, req *csi.NodeStageVolumeR
 	if err != nil {
 		return nil, err
 	}
-	want, err := s.stagingOf(req.GetVolumeId(), path, req.GetVolumeCapability(), req.GetVolumeContext())
+	want, err := s.stagingOf(req.GetVolumeId(), path, req)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (s *Service) stage(ctx context.Context, want staging) error {
 			"volume %s is staged at %s with other parameters, mount options or access mode; unstage it first", want.spec.VolumeID, want.path)
 	}
 	s.readAhead(ctx, want)
-	return nil
+	return s.renew(ctx, want.spec.VolumeID, want.spec.TLS.Secret)
 }
 
 // served tells whether the mounter serves the volume, and as what.
@@ -108,7 +108,7 @@ func (s *Service) mount(ctx context.Context, want staging) error {
 	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
 	defer cancel()
 	if err := s.options.Mounter.Prepare(ctx, want.spec); err != nil {
-		return failed(err)
+		return unproven(err)
 	}
 	dev, err := fuse.OpenDevice()
 	if err != nil {

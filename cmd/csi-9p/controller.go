@@ -17,6 +17,7 @@ import (
 type controllerFlags struct {
 	endpoint, name, config string
 	http                   httpFlags
+	tls                    tlsFlags
 }
 
 func controllerCommand() *cobra.Command {
@@ -44,7 +45,8 @@ or by the name of a share in the file given by --config, whose address can chang
                                         aname: /tank
                                         controllerServer: tcp://tank.example:564   # optional
 
-The file is read again when it changes. SIGTERM lets the calls in flight finish.`,
+The file is read again when it changes. Servers at tls:// are shown a certificate: that of the Secret
+that the StorageClass names, else that of the share's own files, else that of --tls-cert. SIGTERM lets the calls in flight finish.`,
 		Example: `  csi-9p controller --endpoint unix:///run/csi-9p/controller.sock
   csi-9p controller --endpoint unix:///csi/csi.sock --config /etc/csi-9p/shares.yaml --v=5`,
 		Args: positional(),
@@ -54,12 +56,17 @@ The file is read again when it changes. SIGTERM lets the calls in flight finish.
 	cmd.Flags().StringVar(&flags.name, "drivername", driver.DefaultName, "name that the driver registers under")
 	cmd.Flags().StringVar(&flags.config, "config", "", "YAML file of shares; none: StorageClasses name servers by URL")
 	flags.http.add(cmd.Flags())
+	flags.tls.add(cmd.Flags(), "for tls:// without a Secret")
 	return cmd
 }
 
 func serveController(cmd *cobra.Command, flags controllerFlags) error {
 	ctx := cmd.Context()
 	config, err := shares.Open(flags.config)
+	if err != nil {
+		return err
+	}
+	certificates, err := flags.tls.source()
 	if err != nil {
 		return err
 	}
@@ -74,7 +81,7 @@ func serveController(cmd *cobra.Command, flags controllerFlags) error {
 	if err != nil {
 		return err
 	}
-	service := controller.New(controller.Options{Shares: config})
+	service := controller.New(controller.Options{Shares: config, TLS: certificates})
 	defer service.Close()
 	registry.Register(metrics.Sessions(service.ServerStats))
 	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.name, Version: version(), Ready: ready})

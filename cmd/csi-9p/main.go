@@ -54,7 +54,8 @@ On a cluster, 'controller' makes the directories that volumes are, 'node' answer
 'serve' exports a directory and 'mount' mounts a share.
 
 A share is named by a URL:
-  tcp://host[:564][/aname]        unix:///path[?aname=/x]        vsock://cid[:564][/aname]`,
+  tcp://host[:564][/aname]        tls://host[:564][/aname]
+  unix:///path[?aname=/x]         vsock://cid[:564][/aname]`,
 		Example: `  csi-9p serve --listen tcp://127.0.0.1:5640 /srv/share
   csi-9p mount tcp://127.0.0.1:5640 /mnt`,
 		SilenceErrors: true,

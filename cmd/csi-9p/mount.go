@@ -17,6 +17,8 @@ type mountFlags struct {
 	foreground bool
 	logFile    string
 	report     bool
+	tls        tlsFlags
+	serverName string
 }
 
 func mountCommand() *cobra.Command {
@@ -31,9 +33,13 @@ ends that process. With --foreground it stays, and Ctrl-C unmounts.
 
 The options of -o are the parameters of a StorageClass (docs/parameters.md), such as cache=none,
 msize=256Ki, access=user, attachUid=1000, subDir=some/dir or reconnectTimeout=30s, and the flags of
-mount(8), such as ro, noexec and noatime.`,
+mount(8), such as ro, noexec and noatime.
+
+A server at tls:// is shown the certificate of --tls-cert, and shows one itself, that an authority of
+--tls-ca must have issued for the URL's host, or for --tls-server-name.`,
 		Example: `  csi-9p mount tcp://10.0.0.5/tank /mnt
   csi-9p mount -o ro,cache=none 'unix:///run/9p.sock?aname=/x' /mnt
+  csi-9p mount --tls-ca ca.crt --tls-cert tls.crt --tls-key tls.key tls://nas.example/tank /mnt
   umount /mnt`,
 		Args: positional("URL", "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runMount(cmd.Context(), args[0], args[1], flags) },
@@ -41,13 +47,18 @@ mount(8), such as ro, noexec and noatime.`,
 	cmd.Flags().StringSliceVarP(&flags.options, "options", "o", nil, "parameters and mount flags, separated by commas")
 	cmd.Flags().BoolVar(&flags.foreground, "foreground", false, "stay, and log to standard error")
 	cmd.Flags().StringVar(&flags.logFile, "log-file", "", "where the process in the background logs (default: nowhere)")
+	flags.tls.add(cmd.Flags(), "for tls://")
+	cmd.Flags().StringVar(&flags.serverName, "tls-server-name", "", "name that the server's certificate must be for (default: the URL's host)")
 	cmd.Flags().BoolVar(&flags.report, "report", false, "")
 	_ = cmd.Flags().MarkHidden("report") // how mount calls itself
 	return cmd
 }
 
 func runMount(ctx context.Context, url, dir string, flags mountFlags) error {
-	m, err := selfmount.Parse(url, dir, flags.options)
+	if flags.serverName != "" {
+		flags.options = append(flags.options, "tlsServerName="+flags.serverName)
+	}
+	m, err := selfmount.Parse(url, dir, flags.options, flags.tls.Files)
 	if errors.Is(err, params.ErrInvalid) {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}

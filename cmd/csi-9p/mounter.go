@@ -18,6 +18,7 @@ const mounterStop = 4 * time.Second
 func mounterCommand() *cobra.Command {
 	var listen string
 	var web httpFlags
+	var tls tlsFlags
 	cmd := &cobra.Command{
 		Use:   "mounter",
 		Short: "Own the mounts of a node",
@@ -30,19 +31,24 @@ it with updateStrategy OnDelete and drain a node before its mounter is replaced.
 requests under way finish; a second one ends it at once.`,
 		Example: `  csi-9p mounter --listen unix:///run/csi-9p/mounter.sock`,
 		Args:    positional(),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runMounter(cmd.Context(), listen, web) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runMounter(cmd.Context(), listen, web, tls) },
 	}
 	cmd.Flags().StringVar(&listen, "listen", "unix:///run/csi-9p/mounter.sock", "control socket, for root and this user alone")
 	web.add(cmd.Flags())
+	tls.add(cmd.Flags(), "for tls:// without a Secret")
 	return cmd
 }
 
-func runMounter(ctx context.Context, listen string, flags httpFlags) error {
+func runMounter(ctx context.Context, listen string, flags httpFlags, tls tlsFlags) error {
 	control, err := mounter.SocketPath(listen)
 	if err != nil {
 		return fmt.Errorf("%w: --listen: %w", errUsage, err)
 	}
-	var volumes mounter.Volumes
+	certificates, err := tls.source()
+	if err != nil {
+		return err
+	}
+	volumes := mounter.Volumes{TLS: certificates}
 	registry := metrics.NewRegistry(version())
 	registry.Register(metrics.Volumes(&volumes), metrics.Sessions(volumes.ServerStats))
 	web, err := flags.listen(ctx, registry, checks{healthy: (&mounter.Client{Path: control}).Ping})

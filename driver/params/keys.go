@@ -23,6 +23,7 @@ var keys = []key{
 	{"server", setServer, func(p *Parameters) string { return p.Server }},
 	{"aname", setAname, func(p *Parameters) string { return p.Aname }},
 	{"controllerServer", setControllerServer, func(p *Parameters) string { return p.ControllerServer }},
+	{"tlsServerName", setTLSServerName, func(p *Parameters) string { return p.TLSServerName }},
 	{"subDir", setSubDir, func(p *Parameters) string { return p.SubDir }},
 	word("onDelete", func(p *Parameters) *OnDelete { return &p.OnDelete }, known(Delete, Retain, Archive)),
 	id("uid", func(p *Parameters) *uint32 { return &p.UID }),

@@ -99,6 +99,7 @@ type Parameters struct {
 	Server           string // canonical URL without an aname; empty if Share is set
 	Aname            string // tree to attach; "/" unless told otherwise; meaningless with Share
 	ControllerServer string // canonical URL of the controller's road, or empty; may carry an aname
+	TLSServerName    string // what the certificate of a tls server must be for; empty: its host
 
 	SubDir   string // template of the directory; a literal path in a static volume
 	OnDelete OnDelete

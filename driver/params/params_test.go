@@ -106,10 +106,13 @@ func TestParseRefuses(t *testing.T) {
 		{with("cache", "loose"), []string{"cache", "later release", "close-to-open"}},
 		{with("engine", "kernel"), []string{"engine", "later release"}},
 		{with("capacity", "enforce"), []string{"capacity", "later release"}},
-		{map[string]string{"server": "tls://h"}, []string{"server", "tls://", "later release"}},
 		{map[string]string{"server": "virtio://tag"}, []string{"virtio://", "later release"}},
 		{map[string]string{"server": "gopher://h"}, []string{"server", "gopher"}},
-		{with("controllerServer", "tls://h"), []string{"controllerServer", "later release"}},
+		{with("controllerServer", "virtio://h"), []string{"controllerServer", "later release"}},
+		{with("tlsServerName", "nas.example"), []string{"tlsServerName", "tls://"}},
+		{map[string]string{"server": "tls://h", "tlsServerName": "a:b"}, []string{"tlsServerName", "host name"}},
+		{map[string]string{"server": "tls://h?serverName=x", "TLSServerName": "y"}, []string{"TLSServerName", "\"x\"", "keep one"}},
+		{map[string]string{"share": "tank", "tlsServerName": "nas"}, []string{"tlsServerName", "share"}},
 		{map[string]string{"server": server + "/a", "Aname": "/b"}, []string{"Aname", "/a"}},
 		{map[string]string{"share": "tank", "aname": "/b"}, []string{"aname", "share"}},
 		{map[string]string{"share": "-tank"}, []string{"share", "letters"}},
@@ -139,6 +142,24 @@ func TestAnameOfURL(t *testing.T) {
 	}
 	if p.Server != server || p.Aname != "/tank" {
 		t.Errorf("got server %q, aname %q", p.Server, p.Aname)
+	}
+}
+
+func TestNameOfTheCertificate(t *testing.T) {
+	for _, values := range []map[string]string{
+		{"server": "tls://10.0.0.5/tank", "tlsServerName": "NAS.example"},
+		{"server": "tls://10.0.0.5/tank?serverName=nas.example"},
+	} {
+		p, err := params.Parse(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Server != "tls://10.0.0.5" || p.Aname != "/tank" || p.TLSServerName != "nas.example" {
+			t.Errorf("%v: got server %q, aname %q, name %q", values, p.Server, p.Aname, p.TLSServerName)
+		}
+	}
+	if _, err := params.Parse(with("controllerServer", "tls://nas", "tlsServerName", "nas.example")); err != nil {
+		t.Errorf("for the controller's road alone: %v", err)
 	}
 }
 

@@ -36,12 +36,11 @@ func CheckAname(aname string) error {
 // ParseServer reads a server URL and refuses the schemes whose transports this
 // release lacks.
 func ParseServer(value string) (dial.URL, error) {
-	for _, scheme := range []string{"tls", "virtio"} {
-		if len(value) > len(scheme) && strings.EqualFold(value[:len(scheme)+1], scheme+":") {
-			return dial.URL{}, fmt.Errorf("the scheme %s:// comes with a later release; this one knows tcp://, unix:// and vsock://", scheme)
-		}
+	u, err := dial.Parse(value)
+	if err == nil && u.Scheme == dial.Virtio {
+		return dial.URL{}, errors.New("the scheme virtio:// comes with a later release; this one knows tcp://, tls://, unix:// and vsock://")
 	}
-	return dial.Parse(value)
+	return u, err
 }
 
 func setShare(field *string, value string) error {
@@ -72,6 +71,11 @@ func setControllerServer(p *Parameters, value string) error {
 	return nil
 }
 
+func setTLSServerName(p *Parameters, value string) (err error) {
+	p.TLSServerName, err = dial.ServerName(value)
+	return err
+}
+
 func setAname(p *Parameters, value string) error {
 	if err := CheckAname(value); err != nil {
 		return err
@@ -95,22 +99,29 @@ func (p *Parameters) checkRoad(given map[string]string) error {
 	case p.Share == "" && p.Server == "":
 		return &Error{Key: "server", Reason: "is missing; give server (a URL such as tcp://host:564) or share (a name in the driver's configuration)"}
 	case p.Share != "":
-		for _, name := range []string{"server", "aname", "controllerServer"} {
+		for _, name := range []string{"server", "aname", "controllerServer", "tlsServerName"} {
 			if spelt, set := given[name]; set {
 				return &Error{Key: spelt, Reason: "cannot be combined with share, whose configuration says it; remove one of the two"}
 			}
 		}
 		return nil
 	}
-	return p.moveAname(given)
-}
-
-// moveAname takes the aname out of the server's URL.
-func (p *Parameters) moveAname(given map[string]string) error {
 	u, err := dial.Parse(p.Server)
 	if err != nil {
 		return &Error{Key: given["server"], Value: p.Server, Reason: err.Error()}
 	}
+	if err := p.moveAname(&u, given); err != nil {
+		return err
+	}
+	if err := p.moveServerName(&u, given); err != nil {
+		return err
+	}
+	p.Server = u.String()
+	return nil
+}
+
+// moveAname takes the aname out of the server's URL.
+func (p *Parameters) moveAname(u *dial.URL, given map[string]string) error {
 	if u.Aname == "" {
 		return nil
 	}
@@ -121,6 +132,19 @@ func (p *Parameters) moveAname(given map[string]string) error {
 		return &Error{Key: given["server"], Value: p.Server, Reason: "aname " + err.Error()}
 	}
 	p.Aname, u.Aname = u.Aname, ""
-	p.Server = u.String()
+	return nil
+}
+
+// moveServerName takes the name of the certificate out of the server's URL.
+func (p *Parameters) moveServerName(u *dial.URL, given map[string]string) error {
+	spelt, set := given["tlsServerName"]
+	switch {
+	case set && u.ServerName != "":
+		return &Error{Key: spelt, Value: p.TLSServerName, Reason: fmt.Sprintf("the server's URL has a serverName too, %q; keep one", u.ServerName)}
+	case set && u.Scheme != dial.TLS && !strings.HasPrefix(p.ControllerServer, dial.TLS+"://"):
+		return &Error{Key: spelt, Value: p.TLSServerName, Reason: "is for servers at tls://, which have a certificate; leave it out"}
+	case u.ServerName != "":
+		p.TLSServerName, u.ServerName = u.ServerName, ""
+	}
 	return nil
 }

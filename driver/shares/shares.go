@@ -7,19 +7,25 @@
 //	    server: tcp://10.0.0.5:564
 //	    aname: /tank
 //	    controllerServer: tcp://tank.example:564
+//	  vault:
+//	    server: tls://10.0.0.6
+//	    tls: {ca: /tls/ca.crt, cert: /tls/tls.crt, key: /tls/tls.key, serverName: vault.example}
 package shares
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"sigs.k8s.io/yaml"
 )
 
@@ -33,8 +39,9 @@ var (
 // Share is one server and tree, by the roads that lead to it. Both URLs carry
 // the aname.
 type Share struct {
-	Server     dial.URL // the nodes' road
-	Controller dial.URL // the controller's
+	Server     dial.URL   // the nodes' road
+	Controller dial.URL   // the controller's
+	TLS        mtls.Files // for tls servers among them; zero: none of its own
 }
 
 // Shares is a configuration file, read again when it has changed. The zero
@@ -101,26 +108,31 @@ func (s *Shares) Resolve(p params.Parameters) (Share, error) {
 	if p.Share != "" {
 		return s.Lookup(p.Share)
 	}
-	return resolve(p.Server, p.Aname, p.ControllerServer)
+	return resolve(p)
 }
 
-// resolve puts the aname into the URLs. The controller's road may have an
-// aname of its own, as servers differ in what they call a tree.
-func resolve(server, aname, controllerServer string) (Share, error) {
-	u, err := params.ParseServer(server)
+// resolve puts the aname and the name of the certificate into the URLs. The
+// controller's road may have its own of both, as servers differ in what they
+// call a tree.
+func resolve(p params.Parameters) (Share, error) {
+	u, err := params.ParseServer(p.Server)
 	if err != nil {
 		return Share{}, fmt.Errorf("server: %w", err)
 	}
-	u.Aname = aname
-	if controllerServer == "" {
+	u.Aname = p.Aname
+	if u.Scheme == dial.TLS {
+		u.ServerName = p.TLSServerName
+	}
+	if p.ControllerServer == "" {
 		return Share{Server: u, Controller: u}, nil
 	}
-	c, err := params.ParseServer(controllerServer)
+	c, err := params.ParseServer(p.ControllerServer)
 	if err != nil {
 		return Share{}, fmt.Errorf("controllerServer: %w", err)
 	}
-	if c.Aname == "" {
-		c.Aname = aname
+	c.Aname = cmp.Or(c.Aname, p.Aname)
+	if c.Scheme == dial.TLS {
+		c.ServerName = cmp.Or(c.ServerName, p.TLSServerName)
 	}
 	return Share{Server: u, Controller: c}, nil
 }
@@ -164,6 +176,10 @@ type entry struct {
 	Server           string `json:"server"`
 	Aname            string `json:"aname"`
 	ControllerServer string `json:"controllerServer"`
+	TLS              struct {
+		mtls.Files
+		ServerName string `json:"serverName"`
+	} `json:"tls"`
 }
 
 func parse(data []byte) (map[string]Share, error) {
@@ -197,9 +213,31 @@ func (e entry) share() (Share, error) {
 	if e.ControllerServer != "" {
 		values["controllerServer"] = e.ControllerServer
 	}
+	if e.TLS.ServerName != "" {
+		values["tlsServerName"] = e.TLS.ServerName
+	}
 	p, err := params.Parse(values)
 	if err != nil {
 		return Share{}, err
 	}
-	return resolve(p.Server, p.Aname, p.ControllerServer)
+	s, err := resolve(p)
+	if err != nil || e.TLS.IsZero() {
+		return s, err
+	}
+	s.TLS = e.TLS.Files
+	return s, s.checkTLS()
+}
+
+// checkTLS checks where the files are said to be. Whether they are there is for
+// the processes that use them.
+func (s Share) checkTLS() error {
+	if s.Server.Scheme != dial.TLS && s.Controller.Scheme != dial.TLS {
+		return errors.New("tls is for servers at tls://, which want certificates; leave it out")
+	}
+	for _, path := range []string{s.TLS.CA, s.TLS.Certificate, s.TLS.Key} {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("tls: %q is not an absolute path; ca, cert and key are needed together", path)
+		}
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
 const good = `
@@ -59,6 +60,30 @@ func TestLookup(t *testing.T) {
 	}
 	if _, err := s.Lookup("lake"); !errors.Is(err, shares.ErrUnknown) || !strings.Contains(err.Error(), "tank") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestSharesOfTLS(t *testing.T) {
+	s, _ := open(t, `
+shares:
+  vault:
+    server: tls://10.0.0.6/a
+    controllerServer: tls://10.1.0.6?serverName=other.example
+    tls: {ca: /tls/ca.crt, cert: /tls/tls.crt, key: /tls/tls.key, serverName: vault.example}
+  bare: {server: "tls://nas.example"}
+`)
+	got, err := s.Lookup("vault")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Server.String() != "tls://10.0.0.6/a?serverName=vault.example" || got.Controller.String() != "tls://10.1.0.6/a?serverName=other.example" {
+		t.Errorf("got %s and %s", got.Server, got.Controller)
+	}
+	if want := (mtls.Files{CA: "/tls/ca.crt", Certificate: "/tls/tls.crt", Key: "/tls/tls.key"}); got.TLS != want {
+		t.Errorf("got %+v, want %+v", got.TLS, want)
+	}
+	if got, err := s.Lookup("bare"); err != nil || !got.TLS.IsZero() {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
@@ -116,15 +141,20 @@ func TestChangedFileIsReadAgain(t *testing.T) {
 // The administrator reads these: they name the file, the share and the key.
 func TestOpenRefuses(t *testing.T) {
 	for content, tells := range map[string][]string{
-		"shares: {tank: {serv: x}}":                                {"serv"},
-		"share: {}":                                                {"share"},
-		"shares: {tank: {}}":                                       {"tank", "server is missing"},
-		"shares: {tank: {server: 'http://h'}}":                     {"tank", "server", "http"},
-		"shares: {tank: {server: 'tls://h'}}":                      {"tank", "later release"},
-		"shares: {tank: {server: 'tcp://h/a', aname: /b}}":         {"tank", "aname"},
-		"shares: {tank: {server: 'tcp://h', controllerServer: x}}": {"tank", "controllerServer"},
-		"shares: {-tank: {server: 'tcp://h'}}":                     {"-tank", "name"},
-		"shares: {a: {server: 'tcp://h'}, a: {}}":                  {"already set"},
+		"shares: {tank: {serv: x}}":              {"serv"},
+		"share: {}":                              {"share"},
+		"shares: {tank: {}}":                     {"tank", "server is missing"},
+		"shares: {tank: {server: 'http://h'}}":   {"tank", "server", "http"},
+		"shares: {tank: {server: 'virtio://h'}}": {"tank", "later release"},
+		"shares: {tank: {server: 'tcp://h', tls: {ca: /a, cert: /b, key: /c}}}": {"tank", "tls://"},
+		"shares: {tank: {server: 'tls://h', tls: {ca: /a, cert: /b}}}":          {"tank", "tls", "together"},
+		"shares: {tank: {server: 'tls://h', tls: {ca: /a, cert: b, key: /c}}}":  {"tank", "\"b\"", "absolute"},
+		"shares: {tank: {server: 'tls://h', tls: {ca: /a, kye: /b}}}":           {"kye"},
+		"shares: {tank: {server: 'tcp://h', tls: {serverName: nas}}}":           {"tank", "tlsServerName", "tls://"},
+		"shares: {tank: {server: 'tcp://h/a', aname: /b}}":                      {"tank", "aname"},
+		"shares: {tank: {server: 'tcp://h', controllerServer: x}}":              {"tank", "controllerServer"},
+		"shares: {-tank: {server: 'tcp://h'}}":                                  {"-tank", "name"},
+		"shares: {a: {server: 'tcp://h'}, a: {}}":                               {"already set"},
 		"shares: [": {"yaml"},
 	} {
 		path := filepath.Join(t.TempDir(), "shares.yaml")

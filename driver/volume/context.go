@@ -7,6 +7,7 @@ import (
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/subdir"
+	"github.com/csi-9p/csi-9p/transport/dial"
 )
 
 // Keys that the controller adds to a volume's parameters in its context. They
@@ -42,6 +43,9 @@ func (c Context) Values() map[string]string {
 	p := c.Parameters
 	d := params.Defaults()
 	p.ControllerServer, p.OnDelete = "", d.OnDelete
+	if !strings.HasPrefix(p.Server, dial.TLS+"://") {
+		p.TLSServerName = ""
+	}
 	p.UID, p.GID, p.Mode = d.UID, d.GID, d.Mode
 	p.SubDir = subdir.Join(c.Directory)
 	values := p.Values()

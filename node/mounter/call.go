@@ -14,6 +14,7 @@ const (
 	callList    = "list"
 	callStats   = "stats"
 	callResize  = "resize"
+	callRenew   = "renew"
 )
 
 // call is a request that was accepted.
@@ -60,6 +61,11 @@ func (c *call) do(ctx context.Context, volumes *Volumes, r *response) (err error
 		return err
 	case callResize:
 		return volumes.Resize(c.Volume, c.Bytes)
+	case callRenew:
+		if c.Secret == nil {
+			return protocolError("%q without a secret", c.Call)
+		}
+		return volumes.Renew(ctx, c.Volume, c.Secret)
 	}
 	return protocolError("there is no call %q", c.Call)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,6 +82,13 @@ func (c *Client) Stats(ctx context.Context, volumeID string) (Usage, error) {
 // Resize sets the size in bytes that a volume reports.
 func (c *Client) Resize(ctx context.Context, volumeID string, bytes int64) error {
 	_, err := c.call(ctx, request{Call: callResize, Volume: volumeID, Bytes: bytes}, nil)
+	return err
+}
+
+// Renew gives a volume's session the content of a secret that may have changed;
+// see Volumes.Renew.
+func (c *Client) Renew(ctx context.Context, volumeID string, secret *mtls.PEM) error {
+	_, err := c.call(ctx, request{Call: callRenew, Volume: volumeID, Secret: secret}, nil)
 	return err
 }
 

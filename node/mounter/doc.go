@@ -5,7 +5,7 @@
 // CAP_SYS_ADMIN and a restart of the node service disturbs no mount.
 //
 // One session is shared by all volumes of a server (and of the session's own
-// options, see Spec); each volume attaches to it for itself, and has a FUSE
+// options and credentials, see Spec); each volume attaches to it for itself, and has a FUSE
 // connection of its own. A session is closed with its last volume.
 //
 // A volume's life: Prepare makes sure that it can be served, before any mount
@@ -20,7 +20,7 @@
 // The socket is a unix stream socket, mode 0600, on which only root and the
 // mounter's own user are heard (SO_PEERCRED). A connection carries one exchange:
 //
-//	request    length[4] (big endian)  JSON object, at most 64 KiB
+//	request    length[4] (big endian)  JSON object, at most 2 MiB
 //	response   length[4] (big endian)  JSON object, at most 16 MiB
 //
 // The descriptor of a "serve" travels as SCM_RIGHTS with the first byte of the
@@ -36,6 +36,7 @@
 //	list     [volume]         what is held, or one volume of it; asks no server
 //	stats    volume           size and use; asks the server
 //	resize   volume, bytes    the size that the volume reports from now on
+//	renew    volume, secret   what the session shows to a tls server from now on
 //
 // An error has a message and what errors.Is may ask of it on the other side:
 // an errno, and names of sentinel errors (causes of errors.go).

@@ -12,6 +12,7 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,6 +47,11 @@ var causes = []struct {
 	{"parameter", params.ErrInvalid},
 	{"directory", subdir.ErrInvalid},
 	{"unsupported", dial.ErrUnsupported},
+	{"no-credentials", mtls.ErrNone},
+	{"secret", mtls.ErrSecret},
+	{"files", mtls.ErrFiles},
+	{"server", mtls.ErrServer},
+	{"refused", transport.ErrRefused},
 	{"not-9p", ninep.ErrNotNineP},
 	{"msize", ninep.ErrMsizeTooSmall},
 	{"violation", transport.ErrProtocol},

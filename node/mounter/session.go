@@ -13,6 +13,7 @@ import (
 	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"k8s.io/klog/v2"
 )
 
@@ -27,6 +28,7 @@ const (
 // that a session can have only once.
 type sessionKey struct {
 	server           string // URL without the aname
+	credentials      string // identity of the TLS credentials; guarded by sessions.mu in an open session
 	reconnectTimeout time.Duration
 }
 
@@ -37,9 +39,9 @@ type session struct {
 	ready chan struct{} // closed when what follows is set
 	err   error         // why there is no session
 	*ninep.Session
-	zeroCopy bool // the transport's
-	arena    *transport.Arena
-	locks    *ninefs.LockTable
+	dialer *dialer
+	arena  *transport.Arena
+	locks  *ninefs.LockTable
 }
 
 // sessions are those that are open. The zero value is ready.
@@ -52,17 +54,24 @@ type sessions struct {
 }
 
 // get returns the session for a volume on the server of url, opened if it is
-// the first. put gives it back.
-func (s *sessions) get(ctx context.Context, url dial.URL, spec Spec) (*session, error) {
+// the first. put gives it back. A session that is lost because the ends are not
+// set up for each other is no session: its users wait for people.
+func (s *sessions) get(ctx context.Context, url dial.URL, tls mtls.Source, spec Spec) (*session, error) {
 	url.Aname = ""
 	key := sessionKey{server: url.String(), reconnectTimeout: spec.Context.Parameters.ReconnectTimeout}
+	if tls != nil {
+		key.credentials = tls.Identity()
+	}
 	for {
 		got, first := s.claim(key)
 		if first {
-			got.err = got.connect(ctx, url)
+			got.err = got.connect(ctx, &dialer{url: url, tls: tls, logger: klog.FromContext(ctx).WithValues("server", key.server)})
 			close(got.ready)
 		}
 		err := got.wait(ctx)
+		if err == nil {
+			err = got.setup()
+		}
 		if err == nil {
 			return got, nil
 		}
@@ -87,6 +96,14 @@ func (s *session) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// setup returns why people have to help the session to its server, if they have.
+func (s *session) setup() error {
+	if status := s.Status(); !status.Connected && mtls.IsSetup(status.Err) {
+		return status.Err
+	}
+	return nil
 }
 
 func gaveUp(err error) bool {
@@ -140,23 +157,22 @@ func (s *session) failed() bool {
 }
 
 // connect opens the session.
-func (s *session) connect(ctx context.Context, url dial.URL) error {
+func (s *session) connect(ctx context.Context, d *dialer) error {
 	arena, err := transport.NewArena(transport.ArenaOptions{SlotSize: slotSize, Limit: arenaLimit})
 	if err != nil {
 		return err
 	}
-	d := dialer{url: url, logger: klog.FromContext(ctx).WithValues("server", s.key.server)}
-	opened, err := ninep.Open(ctx, ninep.Config{Dial: d.dial, ReconnectTimeout: s.key.reconnectTimeout})
+	opened, err := ninep.Open(ctx, ninep.Config{Dial: d.dial, ReconnectTimeout: s.key.reconnectTimeout, Changed: d.changed})
 	if err != nil {
 		return errors.Join(err, arena.Close())
 	}
-	s.Session, s.zeroCopy, s.arena, s.locks = opened, d.zeroCopy, arena, ninefs.NewLockTable()
+	s.Session, s.dialer, s.arena, s.locks = opened, d, arena, ninefs.NewLockTable()
 	return nil
 }
 
 // suits checks what a volume demands of the transport.
 func (s *session) suits(p params.Parameters) error {
-	if p.ZeroCopy == params.ZeroCopyRequire && !s.zeroCopy {
+	if p.ZeroCopy == params.ZeroCopyRequire && !s.dialer.copiesNothing() {
 		return fmt.Errorf("%w: zeroCopy=%s: its transport copies what it carries; use zeroCopy=%s",
 			ErrSpec, params.ZeroCopyRequire, params.ZeroCopyAuto)
 	}
@@ -186,6 +202,9 @@ func (s *session) explain(err error) error {
 	reason := err
 	if status.Err != nil {
 		reason = status.Err
+	}
+	if mtls.IsSetup(reason) {
+		return fmt.Errorf("server %s is lost since %s: %w", s.key.server, status.Since.UTC().Format("15:04:05 MST"), reason)
 	}
 	return fmt.Errorf("server %s is lost since %s (%s): %w", s.key.server, status.Since.UTC().Format("15:04:05 MST"), reason.Error(), ninep.ErrLost)
 }

@@ -10,7 +10,7 @@ import (
 func TestZeroCopyIsRequired(t *testing.T) {
 	required := params.Defaults()
 	required.ZeroCopy = params.ZeroCopyRequire
-	copies, direct := new(session), &session{zeroCopy: true}
+	copies, direct := &session{dialer: new(dialer)}, &session{dialer: &dialer{zeroCopy: true}}
 	if err := copies.suits(required); !errors.Is(err, ErrSpec) {
 		t.Errorf("on a transport that copies: %v, want ErrSpec", err)
 	}

@@ -22,11 +22,13 @@ type Spec struct {
 	Server   string         `json:"server"`
 	ReadOnly bool           `json:"readOnly,omitempty"`
 	Context  volume.Context `json:"context"`
+	// TLS is for servers at tls://. It goes to the mounter and never comes back.
+	TLS Credentials `json:"tls,omitzero"`
 }
 
 // Same reports whether both ask for the same mount. The capacity is left out:
-// it changes under a mounted volume; and so is the server of a share that is
-// known by its name.
+// it changes under a mounted volume; and so are the server of a share that is
+// known by its name, and credentials.
 func (s Spec) Same(o Spec) bool {
 	return s.Context.Parameters == o.Context.Parameters &&
 		(s.Server == o.Server || s.Context.Parameters.Share != "") &&

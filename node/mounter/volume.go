@@ -14,6 +14,7 @@ import (
 	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/node/usage"
 	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,16 +51,21 @@ type served struct {
 // Open makes sure that a volume can be served, on a session of its own. The
 // caller is to call Serve or Discard.
 func Open(ctx context.Context, spec Spec) (*Volume, error) {
-	return prepare(ctx, new(sessions), spec)
+	return prepare(ctx, new(sessions), spec, nil)
 }
 
-// prepare attaches to the volume's tree and walks to its directory.
-func prepare(ctx context.Context, sessions *sessions, spec Spec) (*Volume, error) {
+// prepare attaches to the volume's tree and walks to its directory. tls are the
+// credentials of volumes without their own.
+func prepare(ctx context.Context, sessions *sessions, spec Spec, tls mtls.Source) (*Volume, error) {
 	url, err := spec.check()
 	if err != nil {
 		return nil, err
 	}
-	s, err := sessions.get(ctx, url, spec)
+	if tls, err = spec.TLS.source(url, tls); err != nil {
+		return nil, err
+	}
+	spec.TLS = Credentials{} // the session has them: nobody else is to see them
+	s, err := sessions.get(ctx, url, tls, spec)
 	if err != nil {
 		return nil, spec.blame(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
 // Volumes are the volumes of a node. The zero value is ready; it is safe for
@@ -17,6 +19,8 @@ import (
 type Volumes struct {
 	// Linger is how long a prepared volume waits for Serve; 0: a minute.
 	Linger time.Duration
+	// TLS has the credentials for volumes at tls:// that come without; nil: none.
+	TLS mtls.Source
 
 	sessions sessions
 	turns    turns
@@ -35,7 +39,7 @@ func (vs *Volumes) Prepare(ctx context.Context, spec Spec) error {
 		return err
 	}
 	defer done()
-	v, err := prepare(ctx, &vs.sessions, spec)
+	v, err := prepare(ctx, &vs.sessions, spec, vs.TLS)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,7 +18,7 @@ import (
 const version = 1
 
 const (
-	maxRequest  = 64 << 10
+	maxRequest  = 2 << 20 // a Kubernetes Secret has up to 1 MiB
 	maxResponse = 16 << 20
 )
 
@@ -28,6 +29,8 @@ type request struct {
 	Volume  string `json:"volume,omitempty"`
 	Spec    *Spec  `json:"spec,omitempty"`
 	Bytes   int64  `json:"bytes,omitempty"`
+	// Secret is renew's.
+	Secret *mtls.PEM `json:"secret,omitempty"`
 	// Millis is how long the caller waits, so that the answer can say what it
 	// waited for in vain; 0: no limit of its own.
 	Millis int64 `json:"millis,omitempty"`

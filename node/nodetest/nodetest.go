@@ -19,6 +19,7 @@ import (
 	"github.com/csi-9p/csi-9p/node/mountpoint"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
 // Dir makes a directory and, when the test ends, takes the mounts in it off.
@@ -86,24 +87,47 @@ func Eventually(tb testing.TB, what string, holds func() bool) {
 	}
 }
 
-// Exporter is a 9P server of a directory on a unix socket.
+// Exporter is a 9P server of a directory, on a unix socket or with TLS.
 type Exporter struct {
 	URL         string
 	Root        string
 	Connections atomic.Int64 // accepted so far
 
 	tb     testing.TB
-	socket string
+	listen func() (net.Listener, error)
 	server *server.Server
 	done   chan struct{}
 }
 
-// Export starts an exporter of a new directory.
+// Export starts an exporter of a new directory on a unix socket.
 func Export(tb testing.TB) *Exporter {
 	tb.Helper()
-	dir := Dir(tb)
-	e := &Exporter{tb: tb, Root: filepath.Join(dir, "root"), socket: filepath.Join(dir, "9p.sock")}
-	e.URL = "unix://" + e.socket
+	socket := filepath.Join(Dir(tb), "9p.sock")
+	e := export(tb, func() (net.Listener, error) { return net.Listen("unix", socket) })
+	e.URL = "unix://" + socket
+	return e
+}
+
+// ExportTLS starts an exporter of a new directory at a port of 127.0.0.1 that
+// stays the same when it is started again.
+func ExportTLS(tb testing.TB, from mtls.Source) *Exporter {
+	tb.Helper()
+	address := "127.0.0.1:0"
+	e := export(tb, func() (net.Listener, error) {
+		plain, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		address = plain.Addr().String()
+		return mtls.NewListener(plain, from), nil
+	})
+	e.URL = "tls://" + address
+	return e
+}
+
+func export(tb testing.TB, listen func() (net.Listener, error)) *Exporter {
+	tb.Helper()
+	e := &Exporter{tb: tb, Root: filepath.Join(Dir(tb), "root"), listen: listen}
 	if err := os.Mkdir(e.Root, 0o755); err != nil {
 		tb.Fatal(err)
 	}
@@ -119,7 +143,7 @@ func (e *Exporter) Start() {
 	if e.server, err = server.New(server.Options{Root: e.Root}); err != nil {
 		e.tb.Fatal(err)
 	}
-	listener, err := net.Listen("unix", e.socket)
+	listener, err := e.listen()
 	if err != nil {
 		e.tb.Fatal(err)
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
+	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 )
@@ -36,9 +38,9 @@ type Mount struct {
 	flags  uintptr
 }
 
-// Parse reads what `csi-9p mount URL DIR -o options` asks for. Its errors wrap
-// params.ErrInvalid: nothing was tried yet.
-func Parse(url, dir string, options []string) (Mount, error) {
+// Parse reads what `csi-9p mount URL DIR -o options` asks for; files are for
+// tls:// URLs. Its errors wrap params.ErrInvalid: nothing was tried yet.
+func Parse(url, dir string, options []string, files mtls.Files) (Mount, error) {
 	c, generic, err := volume.ParseContext(map[string]string{"server": url}, options)
 	if err != nil {
 		return Mount{}, err
@@ -58,12 +60,18 @@ func Parse(url, dir string, options []string) (Mount, error) {
 	if err != nil {
 		return Mount{}, fmt.Errorf("%w: %w", params.ErrInvalid, err)
 	}
+	if files, err = checkFiles(share.Server, files); err != nil {
+		return Mount{}, fmt.Errorf("%w: %w", params.ErrInvalid, err)
+	}
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return Mount{}, err
 	}
 	m := Mount{
-		spec:   mounter.Spec{VolumeID: "mount", Server: share.Server.String(), ReadOnly: flags&unix.MS_RDONLY != 0, Context: c},
+		spec: mounter.Spec{
+			VolumeID: "mount", Server: share.Server.String(), ReadOnly: flags&unix.MS_RDONLY != 0, Context: c,
+			TLS: mounter.Credentials{Files: files},
+		},
 		source: share.Server.String(),
 		dir:    dir,
 		flags:  flags,
@@ -73,6 +81,27 @@ func Parse(url, dir string, options []string) (Mount, error) {
 		m.source = share.Server.String()
 	}
 	return m, nil
+}
+
+// checkFiles checks that certificates are given where they are wanted, and makes
+// their paths absolute.
+func checkFiles(server dial.URL, files mtls.Files) (mtls.Files, error) {
+	switch {
+	case server.Scheme != dial.TLS && files.IsZero():
+		return files, nil
+	case server.Scheme != dial.TLS:
+		return files, errors.New("certificates are for servers at tls://; leave --tls-ca, --tls-cert and --tls-key out")
+	case files.Check() != nil:
+		return files, errors.New("a server at tls:// wants certificates: give --tls-ca, --tls-cert and --tls-key")
+	}
+	for _, path := range []*string{&files.CA, &files.Certificate, &files.Key} {
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return files, err
+		}
+		*path = absolute
+	}
+	return files, nil
 }
 
 // Check tells what stands in the way of mounting on this machine, before any
@@ -155,6 +184,8 @@ func (m *Mount) open(ctx context.Context) (*mounter.Volume, error) {
 	switch {
 	case err == nil:
 		return v, nil
+	case mtls.IsSetup(err):
+		return nil, err
 	case errors.As(err, new(*net.OpError)):
 		return nil, fmt.Errorf("%w: nobody answers there; start the server or correct the URL", err)
 	case errors.Is(err, unix.ENOENT):

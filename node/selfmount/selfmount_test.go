@@ -15,6 +15,7 @@ import (
 	"github.com/csi-9p/csi-9p/node/mountpoint"
 	"github.com/csi-9p/csi-9p/node/nodetest"
 	"github.com/csi-9p/csi-9p/node/selfmount"
+	"github.com/csi-9p/csi-9p/transport/mtls"
 	"go.uber.org/goleak"
 )
 
@@ -37,7 +38,7 @@ func runChild(url, dir string) error {
 	if err != nil {
 		return err
 	}
-	m, err := selfmount.Parse(url, dir, nil)
+	m, err := selfmount.Parse(url, dir, nil, mtls.Files{})
 	if err == nil {
 		err = m.Run(context.Background(), reporter.Ready)
 	}
@@ -107,7 +108,7 @@ func TestBackgroundReportsWhatFailed(t *testing.T) {
 // run mounts in this process. What it returns waits for the end.
 func run(ctx context.Context, t *testing.T, e *nodetest.Exporter, dir string, options ...string) (wait func() error) {
 	t.Helper()
-	m, err := selfmount.Parse(e.URL, dir, options)
+	m, err := selfmount.Parse(e.URL, dir, options, mtls.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +189,7 @@ func TestCheck(t *testing.T) {
 		"link-to-taken": "umount it",
 		"dangling":      "no such file",
 	} {
-		m, err := selfmount.Parse("tcp://127.0.0.1", fmt.Sprintf("%s/%s", dir, name), nil)
+		m, err := selfmount.Parse("tcp://127.0.0.1", fmt.Sprintf("%s/%s", dir, name), nil, mtls.Files{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +213,7 @@ func TestParseRefuses(t *testing.T) {
 		{"tcp://10.0.0.1", []string{"share=tank"}},
 		{"tcp://10.0.0.1", []string{"subDir=a/.."}},
 	} {
-		if _, err := selfmount.Parse(test.url, "/mnt", test.options); !errors.Is(err, params.ErrInvalid) {
+		if _, err := selfmount.Parse(test.url, "/mnt", test.options, mtls.Files{}); !errors.Is(err, params.ErrInvalid) {
 			t.Errorf("%s %q: %v, want ErrInvalid", test.url, test.options, err)
 		}
 	}

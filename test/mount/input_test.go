@@ -37,7 +37,7 @@ func TestBadMount(t *testing.T) {
 		"ill-typed-choice":   {[]string{server.URL, dir, "-o", "cache=some"}, "cache"},
 		"later-cache":        {[]string{server.URL, dir, "-o", "cache=loose"}, "loose"},
 		"unknown-scheme":     {[]string{"gopher://127.0.0.1/", dir}, "gopher"},
-		"later-scheme":       {[]string{"tls://127.0.0.1/", dir}, "tls"},
+		"later-scheme":       {[]string{"virtio://tag", dir}, "virtio"},
 		"no-server":          {[]string{"tcp://" + closed, dir}, closed},
 		"no-socket":          {[]string{"unix://" + dir + "/none", dir}, dir + "/none"},
 		"no-9p":              {[]string{"tcp://" + httpServer(t), dir}, "9P"},
