@@ -17,7 +17,7 @@ func (f *tlsFlags) add(flags *pflag.FlagSet, whose string) {
 	flags.StringVar(&f.Key, "tls-key", "", "file with its key; the three are read again when they change")
 }
 
-// source opens the files; nil where none is named.
+// source is for the files, which may come later; nil where none is named.
 func (f *tlsFlags) source() (mtls.Source, error) {
 	if f.IsZero() {
 		return nil, nil
@@ -25,7 +25,7 @@ func (f *tlsFlags) source() (mtls.Source, error) {
 	if f.Check() != nil {
 		return nil, fmt.Errorf("%w: --tls-ca, --tls-cert and --tls-key are needed together", errUsage)
 	}
-	source, err := mtls.OpenFiles(f.Files)
+	source, err := mtls.ExpectFiles(f.Files)
 	if err != nil {
 		return nil, err
 	}

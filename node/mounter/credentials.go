@@ -90,13 +90,17 @@ func (s *sessions) renew(ctx context.Context, of *session, fresh *mtls.Credentia
 func (s *sessions) rename(of *session, credentials string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[of.key] == of {
-		delete(s.open, of.key)
+	if s.open[of.key] != of {
+		of.key.credentials = credentials
+		return
 	}
+	delete(s.open, of.key)
 	of.key.credentials = credentials
-	if _, taken := s.open[of.key]; !taken {
-		s.open[of.key] = of
+	if _, taken := s.open[of.key]; taken {
+		s.bury(of)
+		return
 	}
+	s.open[of.key] = of
 }
 
 // try opens and closes a session with other credentials.

@@ -44,21 +44,29 @@ type FileSource struct {
 	files Files
 
 	mu      sync.Mutex
-	stamps  [3]stamp // of the last look
-	good    bool     // what they stand for could be used
-	current *Credentials
+	stamps  [3]stamp     // of the last look
+	good    bool         // what they stand for could be used
+	current *Credentials // nil: none could be used yet
 }
 
 var _ Source = (*FileSource)(nil)
 
 // OpenFiles reads the files. Its errors wrap ErrFiles and name the file.
 func OpenFiles(f Files) (*FileSource, error) {
+	s, err := ExpectFiles(f)
+	if err == nil {
+		_, err = s.look()
+	}
+	return s, err
+}
+
+// ExpectFiles is OpenFiles for files that may come later. Until they are there and
+// good, Credentials says what is wrong with them.
+func ExpectFiles(f Files) (*FileSource, error) {
 	if err := f.Check(); err != nil {
 		return nil, err
 	}
-	s := &FileSource{files: f}
-	_, err := s.look()
-	return s, err
+	return &FileSource{files: f}, nil
 }
 
 // Identity implements Source.
@@ -71,7 +79,10 @@ func (s *FileSource) Credentials(ctx context.Context) (*Credentials, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed, err := s.look()
-	if err != nil && changed {
+	switch {
+	case s.current == nil:
+		return nil, err
+	case err != nil && changed:
 		klog.FromContext(ctx).Error(err, "Changed TLS files cannot be used; the certificates read before stay in use")
 	}
 	return s.current, nil

@@ -112,6 +112,22 @@ func TestMountedSecretIsReadAgain(t *testing.T) {
 	shows(t.Context(), t, s, ca, "second")
 }
 
+func TestFilesThatComeLater(t *testing.T) {
+	ca := mtlstest.NewCA(t, "ours")
+	dir := t.TempDir()
+	s, err := mtls.ExpectFiles(mtls.Files{CA: dir + "/ca.crt", Certificate: dir + "/tls.crt", Key: dir + "/tls.key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := s.Credentials(t.Context()); !errors.Is(err, mtls.ErrFiles) || !strings.Contains(err.Error(), dir+"/ca.crt") {
+			t.Errorf("before they are there: %v", err)
+		}
+	}
+	mtlstest.Write(t, dir, ca.Client("first"))
+	shows(t.Context(), t, s, ca, "first")
+}
+
 func TestFilesThatCannotBeUsed(t *testing.T) {
 	ca := mtlstest.NewCA(t, "ours")
 	for _, test := range []struct {
