@@ -65,7 +65,7 @@ func TestReconnectGoesOn(t *testing.T) {
 // TestReconnectStale: a file that another one has replaced, or that is gone, is ESTALE, and only that one.
 func TestReconnectStale(t *testing.T) {
 	g := newGate(t)
-	_, root := g.open(ninep.Config{})
+	s, root := g.open(ninep.Config{})
 	ctx := testContext(t)
 	var fids []*ninep.Fid
 	for _, name := range []string{"kept", "replaced", "gone"} {
@@ -81,6 +81,9 @@ func TestReconnectStale(t *testing.T) {
 	g.revive()
 	if _, err := fids[0].Getattr(ctx, ninep.AttrBasic); err != nil {
 		t.Errorf("kept: %v", err)
+	}
+	if n := s.Stats().Spoiled; n != 2 {
+		t.Errorf("%d fids counted as spoiled", n)
 	}
 	for _, f := range fids[1:] {
 		if _, err := f.Write(ctx, []byte("x"), 0); !errors.Is(err, unix.ESTALE) {

@@ -150,6 +150,7 @@ func (f *Fid) loosen(ctx context.Context, l *link, bound bool, why error) error 
 
 // spoil makes every call on the fid fail from now on.
 func (f *Fid) spoil(errno unix.Errno) {
+	f.session.counters.spoiled.Add(1)
 	f.mu.Lock()
 	f.failed = errno
 	f.mu.Unlock()

@@ -16,6 +16,9 @@ type Stats struct {
 	InFlight Load        // calls that the connection has and that are not complete
 	Parked   int         // messages of reads and writes that wait for a lost server
 	Fids     int         // that have a number
+	// Spoiled is how many fids a reconnect could not bind again: their file is gone or another one, or its locks are
+	// another client's.
+	Spoiled uint64
 }
 
 // CallStats are the calls of one type.
@@ -48,6 +51,7 @@ type counters struct {
 	types [64]callCounters
 
 	sent, received struct{ placed, copied atomic.Uint64 }
+	spoiled        atomic.Uint64
 }
 
 // callCounters are those of one type. A T-message's number is even.
@@ -95,6 +99,7 @@ func (s *Session) Stats() Stats {
 	}
 	stats.Sent = Traffic{Placed: n.sent.placed.Load(), Copied: n.sent.copied.Load()}
 	stats.Received = Traffic{Placed: n.received.placed.Load(), Copied: n.received.copied.Load()}
+	stats.Spoiled = n.spoiled.Load()
 	if l := s.current.Load(); l != nil {
 		stats.InFlight = l.load()
 	}
@@ -143,6 +148,7 @@ func (s *Stats) Add(o Stats) {
 	s.InFlight.Bytes += o.InFlight.Bytes
 	s.Parked += o.Parked
 	s.Fids += o.Fids
+	s.Spoiled += o.Spoiled
 }
 
 func (p *Traffic) add(o Traffic) {

@@ -100,6 +100,7 @@ func TestStatsAdd(t *testing.T) {
 		Sent:     ninep.Traffic{Placed: 1, Copied: 2},
 		InFlight: ninep.Load{Calls: 1, Bytes: 10},
 		Fids:     3,
+		Spoiled:  4,
 	}
 	sum := ninep.Stats{}
 	sum.Add(one)
@@ -109,7 +110,7 @@ func TestStatsAdd(t *testing.T) {
 		t.Errorf("calls: %+v", sum.Calls)
 	}
 	if sum.Sent != (ninep.Traffic{Placed: 2, Copied: 4}) || sum.Received != (ninep.Traffic{Placed: 5}) ||
-		sum.InFlight != (ninep.Load{Calls: 2, Bytes: 20}) || sum.Parked != 1 || sum.Fids != 6 {
+		sum.InFlight != (ninep.Load{Calls: 2, Bytes: 20}) || sum.Parked != 1 || sum.Fids != 6 || sum.Spoiled != 8 {
 		t.Errorf("%+v", sum)
 	}
 }
