@@ -10,7 +10,7 @@ build: ## the one binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.stamped=$(VERSION)' -o bin/csi-9p ./cmd/csi-9p
 
 image: ## the container image, without a daemon: bin/image (OCI layout), bin/csi-9p-image-{amd64,arm64}.tar
-	cd deploy/image && $(GO) run . -version '$(VERSION)'
+	cd deploy/image && $(GO) run . -source '$(CURDIR)' -version '$(VERSION)'
 
 demo: build ## the main job, every process of a cluster, in under 15 s
 	$(GO) run ./test/demo -binary bin/csi-9p
