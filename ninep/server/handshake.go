@@ -19,6 +19,8 @@ const (
 	handshakeTime = 10 * time.Second
 	// maxHandshakes is how many clients of a listener may be at it.
 	maxHandshakes = 128
+	// handshakeLines is how many failures the log tells of one address in a minute: several clients may come from it.
+	handshakeLines = 10
 )
 
 // handshaker is a connection that does nothing before a handshake, which tells who the peer is.
@@ -49,7 +51,7 @@ func (s *Server) secure(ctx context.Context, nc net.Conn, all *handshakes) bool 
 	switch {
 	case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET): // such as a probe of the port
 		log.V(2).Info("A TLS handshake was broken off")
-	case s.complaints.first(addr):
+	case s.complaints.below(addr, handshakeLines):
 		log.Info("Refused a 9P client: the TLS handshake failed")
 	}
 	return false

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -12,7 +13,7 @@ import (
 )
 
 const (
-	complaintInterval = time.Minute // between two log lines about the same peer
+	complaintInterval = time.Minute // between two log lines about the same peer, or several
 	complaintPeers    = 1024        // peers remembered
 )
 
@@ -81,30 +82,44 @@ func peerLog(ctx context.Context, nc net.Conn) klog.Logger {
 // for those that have none.
 type complaints struct {
 	mu   sync.Mutex
-	last map[netip.Addr]time.Time
+	last map[netip.Addr]complaint
+}
+
+// complaint counts the lines since the first of them.
+type complaint struct {
+	since time.Time
+	lines int
 }
 
 // first reports whether there is no such line, and takes note of one.
-func (r *complaints) first(addr netip.Addr) bool {
+func (r *complaints) first(addr netip.Addr) bool { return r.below(addr, 1) }
+
+// below reports whether there are fewer than limit such lines, and takes note of another.
+func (r *complaints) below(addr netip.Addr, limit int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if t, ok := r.last[addr]; ok && now.Sub(t) < complaintInterval {
+	had, known := r.last[addr]
+	switch {
+	case !known && !r.room(now):
+		return false
+	case !known || now.Sub(had.since) >= complaintInterval:
+		had = complaint{since: now}
+	case had.lines >= limit:
 		return false
 	}
+	had.lines++
+	r.last[addr] = had
+	return true
+}
+
+// room forgets what is long ago and reports whether another peer can be remembered.
+func (r *complaints) room(now time.Time) bool {
 	if r.last == nil {
-		r.last = make(map[netip.Addr]time.Time)
+		r.last = make(map[netip.Addr]complaint)
 	}
 	if len(r.last) >= complaintPeers {
-		for a, t := range r.last {
-			if now.Sub(t) >= complaintInterval {
-				delete(r.last, a)
-			}
-		}
-		if len(r.last) >= complaintPeers {
-			return false
-		}
+		maps.DeleteFunc(r.last, func(_ netip.Addr, c complaint) bool { return now.Sub(c.since) >= complaintInterval })
 	}
-	r.last[addr] = now
-	return true
+	return len(r.last) < complaintPeers
 }

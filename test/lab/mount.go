@@ -24,12 +24,18 @@ type Mountpoint struct {
 // options are those of -o: "cache=none".
 func Mount(tb testing.TB, url string, options ...string) *Mountpoint {
 	tb.Helper()
+	return MountWith(tb, nil, url, options...)
+}
+
+// MountWith is Mount with more flags.
+func MountWith(tb testing.TB, flags []string, url string, options ...string) *Mountpoint {
+	tb.Helper()
 	NeedRoot(tb)
 	dir := filepath.Join(Dir(tb), "m")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		tb.Fatal(err)
 	}
-	args := []string{"mount", "--foreground", url, dir}
+	args := append([]string{"mount", "--foreground", url, dir}, flags...)
 	if len(options) > 0 {
 		args = append(args, "-o", strings.Join(options, ","))
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -37,7 +38,11 @@ func Exporter(tb testing.TB, root string, flags ...string) *Server {
 func ExporterAt(tb testing.TB, url, root string, flags ...string) *Server {
 	tb.Helper()
 	args := append([]string{"serve", "--listen", url}, flags...)
-	return serve(tb, "exporter", exec.Command(Binary(tb), append(args, root)...), root, "")
+	s := serve(tb, "exporter", exec.Command(Binary(tb), append(args, root)...), root, "")
+	if strings.HasPrefix(url, "tls:") {
+		s.URL = "tls:" + strings.TrimPrefix(s.URL, "tcp:")
+	}
+	return s
 }
 
 // serve starts a server on a port of the kernel's choice and returns once it
