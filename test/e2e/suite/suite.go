@@ -40,10 +40,10 @@ type T struct {
 
 	proof   Proof
 	report  *report.Report
-	ctx     context.Context
 	reports string
 
 	mu       sync.Mutex
+	ctx      context.Context
 	outcome  report.Outcome
 	reasons  []string
 	log      strings.Builder
@@ -75,10 +75,16 @@ func Run(ctx context.Context, c *cluster.Cluster, r *report.Report, p Proof) {
 		t.collect(ctx)
 	}
 	t.cleanUp(ctx)
-	r.Add(report.Case{
-		Suite: p.Suite, Name: p.Name, About: p.About, Outcome: t.outcome, Reason: strings.Join(t.reasons, "\n"),
+	r.Add(t.conclude())
+}
+
+func (t *T) conclude() report.Case {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return report.Case{
+		Suite: t.proof.Suite, Name: t.proof.Name, About: t.proof.About, Outcome: t.outcome, Reason: strings.Join(t.reasons, "\n"),
 		Output: t.log.String(), Duration: time.Since(t.started),
-	})
+	}
 }
 
 // do runs f in a goroutine of its own, which Fatal and Skip can end.
@@ -109,11 +115,11 @@ func (t *T) collect(ctx context.Context) {
 func (t *T) cleanUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
+	t.mu.Lock()
 	t.ctx = ctx
-	for len(t.cleanups) > 0 {
-		last := t.cleanups[len(t.cleanups)-1]
-		t.cleanups = t.cleanups[:len(t.cleanups)-1]
-		t.do(last)
+	t.mu.Unlock()
+	for f := t.popCleanup(); f != nil; f = t.popCleanup() {
+		t.do(f)
 	}
 	if err := t.Cluster.DeleteNamespace(ctx, t.Namespace); err != nil {
 		t.Errorf("cleaning up: %v", err)
@@ -121,8 +127,24 @@ func (t *T) cleanUp(ctx context.Context) {
 	}
 }
 
+// popCleanup returns the last of the cleanups, nil if there is none left.
+func (t *T) popCleanup() func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.cleanups) == 0 {
+		return nil
+	}
+	last := t.cleanups[len(t.cleanups)-1]
+	t.cleanups = t.cleanups[:len(t.cleanups)-1]
+	return last
+}
+
 // Context ends when the proof's time is over or the lab is interrupted; in a Cleanup, when the time for that is over.
-func (t *T) Context() context.Context { return t.ctx }
+func (t *T) Context() context.Context {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ctx
+}
 
 // Name is the proof's.
 func (t *T) Name() string { return t.proof.Name }
@@ -226,7 +248,7 @@ func (t *T) Skipf(format string, args ...any) { t.Skip(fmt.Sprintf(format, args.
 
 func (t *T) fail(reason string) {
 	reason = strings.TrimRight(reason, "\n")
-	if cause := context.Cause(t.ctx); errors.Is(cause, context.DeadlineExceeded) {
+	if cause := context.Cause(t.Context()); errors.Is(cause, context.DeadlineExceeded) {
 		reason += fmt.Sprintf(" (the proof's time of %s is over)", t.proof.Timeout)
 	}
 	t.note("FAIL: " + reason)

@@ -33,6 +33,7 @@ type options struct {
 	Keep    bool
 	Reports string
 	Nodes   int
+	overlay string
 	cache   string
 }
 
@@ -66,6 +67,7 @@ func clusterCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "keep the cluster until interrupted")
 	cmd.Flags().StringVar(&o.Reports, "report", filepath.Join(cache, "reports", time.Now().UTC().Format("20060102-150405")), "directory of the report")
 	cmd.Flags().IntVar(&o.Nodes, "nodes", 2, "number of nodes")
+	cmd.Flags().StringVar(&o.overlay, "overlay", "lab", "which of deploy/kubernetes/overlays to install")
 	cmd.Flags().StringVar(&o.cache, "cache", cache, "directory of what is built once (CSI9P_LAB_CACHE)")
 	return cmd
 }
@@ -113,7 +115,7 @@ func prepare(ctx context.Context, o options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := renderDriver(ctx, programs["kubectl"], filepath.Join(module, "../../deploy/kubernetes/overlays/lab"))
+	manifest, err := renderDriver(ctx, programs["kubectl"], filepath.Join(module, "../../deploy/kubernetes/overlays", o.overlay))
 	if err != nil {
 		return nil, err
 	}
