@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -170,30 +169,12 @@ func (m *Mount) Run(ctx context.Context, ready func()) error {
 func (m *Mount) start(ctx context.Context) (*mounter.Volume, uint32, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v: %w", connectTimeout, context.DeadlineExceeded))
 	defer cancel()
-	v, err := m.open(ctx)
+	v, err := mounter.Open(ctx, m.spec)
 	if err != nil {
 		return nil, 0, err
 	}
 	connection, err := m.mount(ctx, v)
 	return v, connection, err
-}
-
-// open goes to the server and the directory.
-func (m *Mount) open(ctx context.Context) (*mounter.Volume, error) {
-	v, err := mounter.Open(ctx, m.spec)
-	switch {
-	case err == nil:
-		return v, nil
-	case mtls.IsSetup(err):
-		return nil, err
-	case errors.As(err, new(*net.OpError)):
-		return nil, fmt.Errorf("%w: nobody answers there; start the server or correct the URL", err)
-	case errors.Is(err, unix.ENOENT):
-		return nil, fmt.Errorf("%w: the server has no such tree; correct the aname or subDir", err)
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return nil, fmt.Errorf("%w: the server does not let this user in; attach as another with attachUid=UID", err)
-	}
-	return nil, err
 }
 
 // mount mounts the volume and returns its connection's number. When it fails,

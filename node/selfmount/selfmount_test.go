@@ -87,9 +87,9 @@ func TestBackgroundReportsWhatFailed(t *testing.T) {
 	nodetest.NoLeaks(t)
 	e, dir := nodetest.Export(t), nodetest.Dir(t)
 	for url, says := range map[string]string{
-		e.URL + "?aname=/none":    "no such tree",
-		"unix://" + dir + "/none": "start the server",
-		"tcp://127.0.0.1:1":       "start the server",
+		e.URL + "?aname=/none":    "check aname",
+		"unix://" + dir + "/none": "check that it runs",
+		"tcp://127.0.0.1:1":       "check that it runs",
 	} {
 		err := selfmount.Background(t.Context(), []string{child, url, dir}, nil)
 		if err == nil || !strings.Contains(err.Error(), says) {
