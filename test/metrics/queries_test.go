@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/csi-9p/csi-9p/node/nodetest"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -93,9 +94,9 @@ func TestDashboardVariables(t *testing.T) {
 	}
 }
 
-// TestAlerts: Prometheus takes the rules, and what they look at exists.
-func TestAlerts(t *testing.T) {
-	p := newPrometheus(t)
+// alerts are the rules, by name.
+func alerts(t *testing.T) map[string]rulefmt.Rule {
+	t.Helper()
 	var object struct {
 		Spec json.RawMessage `json:"spec"`
 	}
@@ -104,28 +105,59 @@ func TestAlerts(t *testing.T) {
 	for _, err := range errs {
 		t.Error(err)
 	}
-	docs := string(must(os.ReadFile("../../docs/metrics.md"))(t))
-	seen := 0
+	all := make(map[string]rulefmt.Rule)
 	for _, group := range groups.Groups {
 		for _, rule := range group.Rules {
-			seen++
-			if _, err := p.ask(rule.Expr); err != nil {
-				t.Errorf("%s: %v", rule.Alert, err)
-			}
-			for _, s := range selectors(t, rule.Expr) {
-				if found, err := p.ask(s); err != nil || len(found) == 0 {
-					t.Errorf("%s: nothing is %s (%v)", rule.Alert, s, err)
-				}
-			}
-			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
-				t.Errorf("%s does not say what it means", rule.Alert)
-			}
-			if !strings.Contains(docs, "`"+rule.Alert+"`") {
-				t.Errorf("docs/metrics.md does not have %s", rule.Alert)
-			}
+			all[rule.Alert] = rule
 		}
 	}
-	if seen == 0 {
-		t.Error("no rules were found")
+	if len(all) == 0 {
+		t.Fatal("no rules were found")
 	}
+	return all
+}
+
+// TestAlerts: Prometheus takes the rules, what they look at exists, and on a node that is well none fires.
+func TestAlerts(t *testing.T) {
+	p := newPrometheus(t)
+	docs := string(must(os.ReadFile("../../docs/metrics.md"))(t))
+	for name, rule := range alerts(t) {
+		if firing, err := p.ask(rule.Expr); err != nil || len(firing) > 0 {
+			t.Errorf("%s: fires for %v, %v", name, firing, err)
+		}
+		for _, s := range selectors(t, rule.Expr) {
+			if found, err := p.ask(s); err != nil || len(found) == 0 {
+				t.Errorf("%s: nothing is %s (%v)", name, s, err)
+			}
+		}
+		if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
+			t.Errorf("%s does not say what it means", name)
+		}
+		if !strings.Contains(docs, "`"+name+"`") {
+			t.Errorf("docs/metrics.md does not have %s", name)
+		}
+	}
+}
+
+// TestAlertsFire: a server and a mounter that go are noticed.
+func TestAlertsFire(t *testing.T) {
+	p := newPrometheus(t)
+	rules := alerts(t)
+	fires := func(name string) {
+		t.Helper()
+		p.now = p.now.Add(interval)
+		p.scrapeAll(p.now)
+		if firing, err := p.ask(rules[name].Expr); err != nil || len(firing) == 0 {
+			t.Errorf("%s: fires for %v, %v", name, firing, err)
+		}
+	}
+	p.exporter.Kill()
+	nodetest.Eventually(t, "the server is lost", func() bool {
+		status, err := p.mounter.Status(t.Context(), volumeID)
+		return err == nil && !status.Connected
+	})
+	fires("Csi9pServerLost")
+	p.mounter.Kill()
+	fires("Csi9pMounterAway")
+	fires("Csi9pDeadMount")
 }

@@ -22,6 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is one of each process, in this one, with a volume mounted.
 type rig struct {
 	t          *testing.T
+	exporter   *nodetest.Exporter
+	mounter    *nodetest.Mounter
 	node       *node.Service
 	staging    string
 	registries map[string]*metrics.Registry // by job
@@ -38,7 +40,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	exporter, mounter := nodetest.Export(t), nodetest.NewMounter(t)
 	none := must(shares.Open(""))(t)
-	r := &rig{t: t, staging: filepath.Join(nodetest.Dir(t), t.Name(), "stage"), registries: map[string]*metrics.Registry{}}
+	r := &rig{t: t, exporter: exporter, mounter: mounter, staging: filepath.Join(nodetest.Dir(t), t.Name(), "stage"), registries: map[string]*metrics.Registry{}}
 	r.node = must(node.New(node.Options{Name: t.Name(), NodeID: "n", Mounter: mounter, Shares: none}))(t)
 	c := controller.New(controller.Options{Shares: none})
 	t.Cleanup(c.Close)

@@ -20,6 +20,7 @@ import (
 
 // prometheus has scraped a rig a few times while it worked.
 type prometheus struct {
+	*rig
 	t       *testing.T
 	storage *teststorage.TestStorage
 	engine  *promql.Engine
@@ -35,7 +36,7 @@ const (
 func newPrometheus(t *testing.T) *prometheus {
 	t.Helper()
 	r := newRig(t)
-	p := &prometheus{t: t, storage: teststorage.New(t), now: time.Now().Truncate(time.Second)}
+	p := &prometheus{rig: r, t: t, storage: teststorage.New(t), now: time.Now().Truncate(time.Second)}
 	t.Cleanup(func() { ok(t, p.storage.Close()) })
 	p.engine = promql.NewEngine(promql.EngineOpts{MaxSamples: 1e6, Timeout: time.Minute})
 	t.Cleanup(func() { ok(t, p.engine.Close()) })
@@ -50,12 +51,17 @@ func newPrometheus(t *testing.T) *prometheus {
 	})
 	for i := range scrapes {
 		r.work()
-		at := p.now.Add(time.Duration(i+1-scrapes) * interval)
-		for job, registry := range r.registries {
-			p.scrape(at, job, registry)
-		}
+		p.scrapeAll(p.now.Add(time.Duration(i+1-scrapes) * interval))
 	}
 	return p
+}
+
+// scrapeAll scrapes every process.
+func (p *prometheus) scrapeAll(at time.Time) {
+	p.t.Helper()
+	for job, registry := range p.registries {
+		p.scrape(at, job, registry)
+	}
 }
 
 // scrape stores what a registry has, as Prometheus does.
