@@ -192,7 +192,7 @@ func (c *Controller) credentials(u dial.URL, files mtls.Files, secrets map[strin
 	case secret != nil:
 		return secret.Parse()
 	case !files.IsZero():
-		return mtls.OpenFiles(files)
+		return mtls.ExpectFiles(files) // a session that is open keeps what it read, should they be broken now
 	}
 	return c.tls, nil
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/shares"
@@ -32,6 +33,22 @@ func (s *Service) renew(ctx context.Context, volumeID string, secret *mtls.PEM) 
 	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
 	defer cancel()
 	return unproven(s.options.Mounter.Renew(ctx, volumeID, secret))
+}
+
+// renewMounted is renew for a call that does not say where the volume's server is.
+func (s *Service) renewMounted(ctx context.Context, volumeID string, secrets map[string]string) error {
+	if len(secrets) == 0 {
+		return nil
+	}
+	got, err := s.options.Mounter.Status(ctx, volumeID)
+	if err != nil || !strings.HasPrefix(got.Spec.Server, dial.TLS+"://") {
+		return failed(err)
+	}
+	secret, err := mtls.FromSecret(secrets)
+	if err != nil {
+		return err
+	}
+	return s.renew(ctx, volumeID, secret)
 }
 
 // unproven is failed with advice for volumes without credentials.

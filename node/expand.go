@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
-	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
 // NodeExpandVolume implements csi.NodeServer: the volume reports its new size
@@ -22,11 +21,7 @@ func (s *Service) NodeExpandVolume(ctx context.Context, req *csi.NodeExpandVolum
 		return nil, err
 	}
 	defer unlock()
-	secret, err := mtls.FromSecret(req.GetSecrets())
-	if err != nil {
-		return nil, err
-	}
-	if err := s.renew(ctx, req.GetVolumeId(), secret); err != nil {
+	if err := s.renewMounted(ctx, req.GetVolumeId(), req.GetSecrets()); err != nil {
 		return nil, err
 	}
 	if size == 0 {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/node/nodetest"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 	"github.com/csi-9p/csi-9p/transport/mtls/mtlstest"
@@ -92,7 +93,13 @@ func TestSecretsAreRenewed(t *testing.T) {
 		t.Errorf("what waited for the certificate: %v", err)
 	}
 	k.hello("c")
-	k.must(k.stageWith("x", second))
+	third := mtlstest.Secret(old.Trusting(renewed.Client("node-1")))
+	expand := &csi.NodeExpandVolumeRequest{VolumeId: "v", VolumePath: k.target("c"), CapacityRange: &csi.CapacityRange{RequiredBytes: 1 << 30}, Secrets: stranger}
+	_, err := k.NodeExpandVolume(t.Context(), expand)
+	refuses(t, err, codes.Unauthenticated, "CN=stranger")
+	expand.Secrets = third
+	_, err = k.NodeExpandVolume(t.Context(), expand)
+	k.must(err, k.stageWith("x", third))
 	k.must(k.unpublish("v", "a"), k.unpublish("v", "b"), k.unpublish("v", "c"), k.unstage("v"), k.unstage("w"), k.unstage("x"))
 	k.noMounts()
 }
@@ -113,6 +120,18 @@ func TestSecretsThatDoNotFit(t *testing.T) {
 	request.Secrets, request.VolumeContext["zeroCopy"] = mtlstest.Secret(good), "require"
 	_, err := k.NodeStageVolume(t.Context(), request)
 	refuses(t, err, codes.InvalidArgument, "copies what it carries", "zeroCopy=auto")
+	k.noMounts()
+}
+
+// A server without TLS has no use for secrets, whatever is in them.
+func TestSecretsWithoutTLS(t *testing.T) {
+	k := newKubelet(t)
+	junk := map[string]string{"tls.crt": "junk"}
+	k.must(k.stageWith("v", junk), k.stageWith("v", junk), k.publishWith("v", "a", junk))
+	_, err := k.NodeExpandVolume(t.Context(), &csi.NodeExpandVolumeRequest{
+		VolumeId: "v", VolumePath: k.target("a"), CapacityRange: &csi.CapacityRange{RequiredBytes: 1 << 30}, Secrets: junk,
+	})
+	k.must(err, k.unpublish("v", "a"), k.unstage("v"))
 	k.noMounts()
 }
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -120,7 +121,7 @@ func TestTheLogNamesTheCertificate(t *testing.T) {
 // A certificate lets in from anywhere; --allow narrows it.
 func TestAllowNarrowsTLS(t *testing.T) {
 	s := serveTLS(t, server.Options{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
-	if _, err := s.plain().Read(make([]byte, 1)); err != io.EOF {
+	if _, err := s.plain().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("a peer that is not allowed: %v, want EOF", err)
 	}
 	s.logged("not among the allowed addresses", "127.0.0.1")

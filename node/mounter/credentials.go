@@ -28,7 +28,7 @@ func (c Credentials) source(server dial.URL, own mtls.Source) (mtls.Source, erro
 	case c.Secret != nil:
 		source, err = c.Secret.Parse()
 	case !c.Files.IsZero():
-		source, err = mtls.OpenFiles(c.Files)
+		source, err = mtls.ExpectFiles(c.Files) // a session that is open keeps what it read, should they be broken now
 	case own != nil:
 		return own, nil
 	default:

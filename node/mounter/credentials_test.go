@@ -124,8 +124,10 @@ func TestFilesAreRenewed(t *testing.T) {
 	}
 	e := nodetest.ExportTLS(t, source)
 	var volumes mounter.Volumes
+	var log journal
+	logged := klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))
 	c := mounter.Credentials{Files: mtlstest.Write(t, clientDir, ca.Client("node-1"))}
-	if err := volumes.Prepare(t.Context(), tlsSpec(t, e, "v", c)); err != nil {
+	if err := volumes.Prepare(logged, tlsSpec(t, e, "v", c)); err != nil {
 		t.Fatal(err)
 	}
 	mtlstest.Write(t, serverDir, next.Trusting(server))
@@ -140,6 +142,11 @@ func TestFilesAreRenewed(t *testing.T) {
 		}
 		return errors.Is(err, transport.ErrRefused)
 	})
+	refusals := e.Connections.Load()
+	nodetest.Eventually(t, "the session tries on", func() bool { return e.Connections.Load() > refusals+1 })
+	if n := log.count("trying on"); n != 1 {
+		t.Errorf("%d lines of the log tell of one refusal:\n%s", n, log.text.String())
+	}
 	mtlstest.Write(t, clientDir, ca.Trusting(next.Client("node-1")))
 	nodetest.Eventually(t, "the session is back", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -59,7 +59,7 @@ func TestTLSRenewed(t *testing.T) {
 	mounting(t, clientDir, renewed.Client("node-1"))
 	flags := serving(t, serverDir, renewed.Server("127.0.0.1"))
 	server.Kill(t)
-	server = lab.ExporterAt(t, server.URL, root, flags...)
+	lab.ExporterAt(t, server.URL, root, flags...)
 	put(t, filepath.Join(dir, "after"), "data")
 	sees(t, filepath.Join(root, "after"), "data")
 	sees(t, filepath.Join(dir, "before"), "data")

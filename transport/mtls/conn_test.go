@@ -3,6 +3,7 @@ package mtls_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -87,7 +88,7 @@ func TestWriteBuffers(t *testing.T) {
 		for buf := make([]byte, 16<<10); ; records++ {
 			n, err := server.Read(buf) // of one record
 			got = append(got, buf[:n]...)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -37,7 +37,7 @@ func (c *Conn) flush(sent *int64) error {
 }
 
 func (c *Conn) write(p []byte, sent *int64) error {
-	n, err := c.Conn.Write(p)
+	n, err := c.Write(p)
 	*sent += int64(n)
 	return err
 }
