@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,5 +72,42 @@ func TestDocumentation(t *testing.T) {
 	}
 	for name := range rows {
 		t.Errorf("%s is described and does not exist", name)
+	}
+}
+
+var own = regexp.MustCompile(`\bcsi9p_[a-z_]+[a-z]\b`)
+
+// TestNamesInOtherPages: a page or a manifest that names a metric names one that there is.
+func TestNamesInOtherPages(t *testing.T) {
+	known := map[string]bool{"csi9p_build_info": true}
+	for _, d := range metrics.Definitions() {
+		known[d.Name] = true
+		if d.Kind == "histogram" {
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				known[d.Name+suffix] = true
+			}
+		}
+	}
+	seen := 0
+	for _, pattern := range []string{"../docs/*.md", "../README.md", "../CHANGELOG.md", "../deploy/prometheus/*.yaml", "../deploy/grafana/*.json", "../deploy/charts/csi-9p/templates/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range own.FindAllString(string(text), -1) {
+				seen++
+				if !known[name] {
+					t.Errorf("%s names %s, which does not exist", file, name)
+				}
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d names were found", seen)
 	}
 }
