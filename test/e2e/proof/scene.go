@@ -57,17 +57,19 @@ func (s *scene) drain() {
 	if err != nil {
 		s.Fatalf("deleting the proof's pods and claims: %v", err)
 	}
-	s.eventually("the proof's volumes to go", func(ctx context.Context) (bool, error) {
-		list, err := s.volumes().List(ctx, everything)
-		return err == nil && !slices.ContainsFunc(list.Items, s.mustGo), err
+	s.volumesGo(func(pv *corev1.PersistentVolume) bool {
+		return pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.Namespace == s.Namespace
 	})
 }
 
-// mustGo reports whether a volume is one that the driver deletes with its claim. The proof's classes are named for its
-// namespace.
-func (s *scene) mustGo(pv corev1.PersistentVolume) bool {
-	return strings.HasPrefix(pv.Spec.StorageClassName, s.Namespace) &&
-		pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete
+// volumesGo waits until the volumes are gone that the driver deletes with their claims.
+func (s *scene) volumesGo(whose func(*corev1.PersistentVolume) bool) {
+	s.eventually("the proof's volumes to go", func(ctx context.Context) (bool, error) {
+		list, err := s.volumes().List(ctx, metav1.ListOptions{})
+		return err == nil && !slices.ContainsFunc(list.Items, func(pv corev1.PersistentVolume) bool {
+			return pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete && whose(&pv)
+		}), err
+	})
 }
 
 // serve starts an exporter of a new directory, which lives as long as the proof.

@@ -30,6 +30,7 @@ func tlsExporter(t *suite.T) {
 		if err := t.Cluster.DeleteNamespace(t.Context(), exporterNamespace); err != nil {
 			t.Errorf("deleting the exporter: %v", err)
 		}
+		s.volumesGo(func(pv *corev1.PersistentVolume) bool { return pv.Spec.StorageClassName == s.class })
 	})
 	s.apply(s.certificates("own"))
 	t.Cleanup(func() { s.kubectl("-n", driverNamespace, "delete", "secret", clientSecret, "--ignore-not-found") })
