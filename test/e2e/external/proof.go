@@ -1,6 +1,7 @@
 package external
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -92,7 +93,10 @@ func record(t *suite.T, r *Results) {
 		t.Record(report.Case{Name: s.Name, Outcome: report.Failed, Reason: "skipped, which no missing capability explains: " + s.Text})
 	}
 	for _, g := range r.Skipped {
-		t.Record(report.Case{Name: g.title(), Outcome: report.Skipped, Reason: fmt.Sprintf("%d specs: %s", len(g.Specs), g.Why)})
+		t.Record(report.Case{
+			Name: "skipped-" + cmp.Or(g.Missing, "by-rule-of-the-suite"), About: g.Why,
+			Outcome: report.Skipped, Reason: fmt.Sprintf("%d specs; testdriver.yaml says what the driver claims", len(g.Specs)),
+		})
 	}
 	f, err := os.Create(filepath.Join(t.Reports(), "results.txt"))
 	if err != nil {

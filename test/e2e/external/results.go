@@ -150,7 +150,7 @@ func (r *Results) WriteText(w io.Writer) error {
 	}
 	fmt.Fprint(b, "\nskipped:\n")
 	for _, g := range r.Skipped {
-		fmt.Fprintf(b, "  %3d  %s: %s\n", len(g.Specs), g.title(), g.Why)
+		fmt.Fprintf(b, "  %3d  %s\n", len(g.Specs), strings.TrimPrefix(g.Missing+": "+g.Why, ": "))
 		for _, text := range g.texts() {
 			fmt.Fprintf(b, "         %s\n", text)
 		}
@@ -158,9 +158,6 @@ func (r *Results) WriteText(w io.Writer) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
-
-// title names the group.
-func (g Group) title() string { return cmp.Or(g.Missing, "(rule of the suite)") }
 
 // texts are the different texts of a group's skips.
 func (g Group) texts() []string {

@@ -106,7 +106,7 @@ func TestWriteText(t *testing.T) {
 		"should run fast\n          too slow\n          by far\n",
 		"SKIPPED, and no missing capability explains it:\n    0.0s  [Testpattern: Dynamic PV (default fs)] volumes d\n          Requires at least 2 nodes (not 1)\n",
 		"  2  block: a share holds files, not block devices\n",
-		"  1  (rule of the suite): the suite makes no volume of this type",
+		"  1  the suite makes no volume of this type",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, b.String())

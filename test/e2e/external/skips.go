@@ -28,7 +28,7 @@ var reasons = []reason{
 	{text("does not support snapshot metadata"), "snapshotMetadata", "9P has no snapshots"},
 	{text("does not support (cloning|volume clone)"), "pvcDataSource", "9P has no copy on the server"},
 	{text("VolumeAttributesClass|specify volume modify stress test"), "VolumeAttributesClass",
-		"volumes cannot be modified yet"},
+		"a volume has the attributes that it was made with"},
 	{text("does not support SELinuxMount"), "seLinuxMount", "the driver does not offer mounts with a context"},
 	{text("does not support topology"), "topology", "every node reaches a share of the network"},
 	{text("does not support volume limits"), "volumeLimits", "no limit on the number of volumes of a node"},

@@ -107,7 +107,9 @@ func serveConn(ctx context.Context, conn net.Conn, config *ssh.ServerConfig, nod
 	sessions.Go(func() { ssh.DiscardRequests(requests) })
 	for offer := range channels {
 		if offer.ChannelType() != "session" {
-			offer.Reject(ssh.UnknownChannelType, "this server runs commands and nothing else")
+			if offer.Reject(ssh.UnknownChannelType, "this server runs commands and nothing else") != nil {
+				return
+			}
 			continue
 		}
 		channel, requests, err := offer.Accept()
@@ -124,12 +126,16 @@ func serveSession(ctx context.Context, channel ssh.Channel, requests <-chan *ssh
 	for request := range requests {
 		var command struct{ Line string }
 		if request.Type != "exec" || ssh.Unmarshal(request.Payload, &command) != nil {
-			request.Reply(false, nil)
+			if request.Reply(false, nil) != nil {
+				return
+			}
 			continue
 		}
-		request.Reply(true, nil)
+		if request.Reply(true, nil) != nil {
+			return
+		}
 		status := run(ctx, command.Line, channel, channel.Stderr(), node)
-		channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
+		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status})) // a client that left does not care
 		return
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"context"
 	"flag"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 	"github.com/onsi/gomega"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/test/e2e/framework"
@@ -40,7 +42,17 @@ type result struct{ failed bool }
 
 func (r *result) Fail() { r.failed = true }
 
+// disruptiveAlone makes specs that restart a node's kubelet run while no other does.
+func disruptiveAlone(_ types.NodeType, _ ginkgo.Offset, text string, args []any) (string, []any, []error) {
+	disruptive := func(arg any) bool { return framework.TagsEqual(arg, framework.WithDisruptive()) }
+	if slices.ContainsFunc(args, disruptive) {
+		args = append(args, ginkgo.Serial)
+	}
+	return text, args, nil
+}
+
 func main() {
+	ginkgo.AddTreeConstructionNodeArgsTransformer(disruptiveAlone)
 	// The ginkgo command runs what it takes for a test binary: it passes flags of go test, too.
 	testing.Init()
 	config.CopyFlags(config.Flags, flag.CommandLine)
