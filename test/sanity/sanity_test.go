@@ -4,12 +4,9 @@ package sanity
 
 import (
 	"fmt"
-	"net"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/kubernetes-csi/csi-test/v5/pkg/sanity"
 	"github.com/onsi/ginkgo/v2"
@@ -48,22 +45,13 @@ var notClaimed = []string{
 }
 
 func TestCSISanity(t *testing.T) {
-	dir := lab.Dir(t)
 	export := lab.Exporter(t, lab.Dir(t))
-	socket := func(name string) string { return "unix://" + filepath.Join(dir, name) }
-	binary := lab.Binary(t)
-	lab.Start(t, exec.Command(binary, "controller", "--endpoint", socket("controller.sock")))
-	lab.Start(t, exec.Command(binary, "mounter", "--listen", socket("mounter.sock")))
-	lab.Start(t, exec.Command(binary, "node", "--endpoint", socket("node.sock"), "--nodeid", "sanity", "--mounter", socket("mounter.sock")))
-	for _, name := range []string{"controller.sock", "mounter.sock", "node.sock"} {
-		lab.Eventually(t, 10*time.Second, func() error { return answers(filepath.Join(dir, name)) })
-	}
-
+	d := startDriver(t)
 	config := sanity.NewTestConfig()
-	config.Address = socket("node.sock")
-	config.ControllerAddress = socket("controller.sock")
-	config.TargetPath = filepath.Join(dir, "target")
-	config.StagingPath = filepath.Join(dir, "staging")
+	config.Address = d.socket("node.sock")
+	config.ControllerAddress = d.socket("controller.sock")
+	config.TargetPath = filepath.Join(d.dir, "target")
+	config.StagingPath = filepath.Join(d.dir, "staging")
 	config.TestVolumeParameters = map[string]string{"server": export.URL}
 	config.TestVolumeSize = 1 << 30
 	suite := sanity.GinkgoTest(&config)
@@ -71,15 +59,6 @@ func TestCSISanity(t *testing.T) {
 	gomega.RegisterFailHandler(ginkgo.Fail)
 	ginkgo.ReportAfterSuite("nothing skipped that a claimed capability brings", func(report ginkgo.Report) { judge(t, report) })
 	ginkgo.RunSpecs(t, "csi-sanity")
-}
-
-// answers reports why nobody accepts connections on a unix socket.
-func answers(path string) error {
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		return err
-	}
-	return conn.Close()
 }
 
 // judge fails the test for every spec that was skipped for a reason that is not [notClaimed].

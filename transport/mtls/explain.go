@@ -117,6 +117,8 @@ func (c *Credentials) whyUnverified(err *tls.CertificateVerificationError, name 
 	shown := "its certificate, " + describe(leaf)
 	var host x509.HostnameError
 	switch {
+	case errors.As(err, &host) && hosts(leaf) == "":
+		return fmt.Sprintf("%s, is for no host: issue one with %q as a subject alternative name, a common name does not count", shown, name)
 	case errors.As(err, &host):
 		return fmt.Sprintf("%s, is for %q and not for %q: issue one for that name, or say by tlsServerName which name to expect", shown, cut(hosts(leaf)), name)
 	case untimely(err):

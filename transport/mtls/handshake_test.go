@@ -130,6 +130,10 @@ func TestBothEndsSayWhatIsWrong(t *testing.T) {
 			cause: mtls.ErrServer, onClient: []string{`"nas.example 10.0.0.5"`, `not for "10.0.0.6"`, "tlsServerName"}, onServer: []string{"server's certificate"},
 		},
 		{
+			name: "server without a name", server: ca.Server(), client: client, to: host,
+			cause: mtls.ErrServer, onClient: []string{"is for no host", host, "subject alternative name"}, onServer: []string{"server's certificate"},
+		},
+		{
 			name: "server with a client's certificate", server: issue(ca, x509.ExtKeyUsageClientAuth, func(*x509.Certificate) {}), client: client, to: host,
 			cause: mtls.ErrServer, onClient: []string{"serverAuth"}, onServer: []string{"server's certificate"},
 		},
