@@ -224,9 +224,9 @@ func openError(ctx context.Context, server string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("server %s: %w", server, ctx.Err())
 	}
-	if errors.Is(err, mtls.ErrNone) {
+	if errors.Is(err, mtls.ErrNone) || errors.Is(err, mtls.ErrFiles) {
 		return fmt.Errorf("server %s: %w; name a Secret with ca.crt, tls.crt and tls.key in the StorageClass, by csi.storage.k8s.io/provisioner-secret-name and "+
-			"csi.storage.k8s.io/provisioner-secret-namespace, and the same of controller-expand; or give the controller --tls-ca, --tls-cert and --tls-key", server, err)
+			"csi.storage.k8s.io/provisioner-secret-namespace, and the same of controller-expand; or give the controller good files by --tls-ca, --tls-cert and --tls-key", server, err)
 	}
 	if mtls.IsSetup(err) {
 		return fmt.Errorf("server %s: %w", server, err)

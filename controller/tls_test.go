@@ -166,11 +166,16 @@ func TestFilesOfTheController(t *testing.T) {
 	}
 	r.remove(made.GetVolume().GetVolumeId())
 
-	source, err := mtls.OpenFiles(files)
+	// Those may come after the controller has started.
+	dir = lab.Dir(t)
+	source, err := mtls.ExpectFiles(mtls.Files{CA: dir + "/ca.crt", Certificate: dir + "/tls.crt", Key: dir + "/tls.key"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Controller = newControllerWith(t, controller.Options{TLS: source})
+	_, err = r.CreateVolume(t.Context(), r.request("pvc-2"))
+	fails(t, err, codes.FailedPrecondition, url, dir+"/ca.crt", "csi.storage.k8s.io/provisioner-secret-name")
+	mtlstest.Write(t, dir, ca.Client("controller"))
 	v := r.create("pvc-2")
 	r.remove(v.GetVolumeId())
 	r.spotless()

@@ -51,12 +51,13 @@ func (s *Service) renewMounted(ctx context.Context, volumeID string, secrets map
 	return s.renew(ctx, volumeID, secret)
 }
 
-// unproven is failed with advice for volumes without credentials.
+// unproven is failed with advice for volumes without credentials, or with files
+// for all volumes that are not there.
 func unproven(err error) error {
-	if errors.Is(err, mtls.ErrNone) {
+	if errors.Is(err, mtls.ErrNone) || errors.Is(err, mtls.ErrFiles) {
 		return driver.Errorf(driver.Code(err), "%w; name a Secret with ca.crt, tls.crt and tls.key: by csi.storage.k8s.io/node-stage-secret-name and "+
 			"-namespace, and the same of node-publish, in the StorageClass, or by nodeStageSecretRef and nodePublishSecretRef in a PersistentVolume; "+
-			"or give the mounter --tls-ca, --tls-cert and --tls-key", err)
+			"or give the mounter good files by --tls-ca, --tls-cert and --tls-key", err)
 	}
 	return failed(err)
 }
