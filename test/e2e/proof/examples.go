@@ -16,7 +16,7 @@ func examples(t *suite.T) {
 		if err != nil || filepath.Ext(path) != ".yaml" || entry.Name() == "kustomization.yaml" {
 			return err
 		}
-		s.kubectl("apply", "--dry-run=server", "--validate=strict", "-n", t.Namespace, "-f", path)
+		s.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", path)
 		n++
 		return nil
 	})
