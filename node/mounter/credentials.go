@@ -48,7 +48,8 @@ const trialTime = 5 * time.Second
 // changed. The next connection shows it; the present one goes on. A secret that
 // the server refuses, or that does not trust the server, is refused here and
 // leaves the session what it had: other volumes may live on it. When the server
-// cannot be asked, the secret replaces what there was untried.
+// cannot be asked, the secret replaces what there was untried. A session that
+// shows files is not a secret's to change: the volume was opened without one.
 func (vs *Volumes) Renew(ctx context.Context, id string, secret *mtls.PEM) error {
 	done, err := vs.turns.take(ctx, id)
 	if err != nil {
@@ -61,13 +62,14 @@ func (vs *Volumes) Renew(ctx context.Context, id string, secret *mtls.PEM) error
 	}
 	fresh, err := secret.Parse()
 	if err != nil {
-		return v.session.explain(err)
+		return fmt.Errorf("server %s: %w", v.session.key.server, err)
 	}
 	return vs.sessions.renew(ctx, v.session, fresh)
 }
 
 func (s *sessions) renew(ctx context.Context, of *session, fresh *mtls.Credentials) error {
-	if of.dialer.credentials().Identity() == fresh.Identity() {
+	now, secret := of.dialer.credentials().(*mtls.Credentials)
+	if !secret || now.Identity() == fresh.Identity() {
 		return nil
 	}
 	logger := klog.FromContext(ctx).WithValues("server", of.key.server, "certificate", fresh.Subject())
@@ -80,22 +82,22 @@ func (s *sessions) renew(ctx context.Context, of *session, fresh *mtls.Credentia
 	default:
 		logger.Info("Renewed the credentials")
 	}
-	of.dialer.renew(fresh)
-	s.rename(of, fresh.Identity())
+	s.adopt(of, fresh)
 	return nil
 }
 
-// rename lets new volumes with the renewed credentials find the session, unless
-// there is one for them already.
-func (s *sessions) rename(of *session, credentials string) {
+// adopt gives a session its renewed credentials, and lets new volumes with them
+// find it, unless there is one for them already.
+func (s *sessions) adopt(of *session, fresh *mtls.Credentials) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	of.dialer.renew(fresh)
 	if s.open[of.key] != of {
-		of.key.credentials = credentials
+		of.key.credentials = fresh.Identity()
 		return
 	}
 	delete(s.open, of.key)
-	of.key.credentials = credentials
+	of.key.credentials = fresh.Identity()
 	if _, taken := s.open[of.key]; taken {
 		s.bury(of)
 		return

@@ -112,6 +112,43 @@ func TestSessionsAreOfOneCertificate(t *testing.T) {
 	}
 }
 
+// A secret does not become what volumes without one show.
+func TestASecretLeavesTheMountersOwnCertificate(t *testing.T) {
+	nodetest.NoLeaks(t)
+	ca := mtlstest.NewCA(t, "ours")
+	e := nodetest.ExportTLS(t, mtlstest.Source(t, ca.Server("127.0.0.1")))
+	own, err := mtls.OpenFiles(mtlstest.Write(t, t.TempDir(), ca.Client("mounter")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	volumes := mounter.Volumes{TLS: own}
+	secret := ca.Client("tenant")
+	for _, step := range []struct {
+		id          string
+		credentials mounter.Credentials
+		connections int64
+	}{
+		{"staged-without", mounter.Credentials{}, 1},
+		{"without", mounter.Credentials{}, 1},
+		{"with", mounter.Credentials{Secret: secret}, 2},
+	} {
+		if err := volumes.Prepare(t.Context(), tlsSpec(t, e, step.id, step.credentials)); err != nil {
+			t.Fatal(err)
+		}
+		if err := volumes.Renew(t.Context(), "staged-without", secret); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Connections.Load(); got != step.connections {
+			t.Errorf("%s: %d connections, want %d", step.id, got, step.connections)
+		}
+	}
+	for _, id := range []string{"staged-without", "without", "with"} {
+		if err := volumes.Release(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Files are read again at each connection, by the mounter itself.
 func TestFilesAreRenewed(t *testing.T) {
 	nodetest.NoLeaks(t)
