@@ -150,3 +150,15 @@ func TestSilentHandshakes(t *testing.T) {
 		<-ended
 	}
 }
+
+// Peers that were refused and do not go make room as well.
+func TestRefusedHandshakes(t *testing.T) {
+	s := serveTLS(t, server.Options{MaxConns: 600})
+	for range 700 {
+		if _, err := s.plain().Write([]byte("no TLS")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &client{t: t, nc: s.client(s.ca.Client("node-1"))}
+	c.version(8192)
+}

@@ -106,27 +106,30 @@ func (c *Conn) Close() error {
 }
 
 // HandshakeContext shakes hands as tls.Conn's does. The server's error says what
-// is wrong with the client; the client is given a second to read its own.
+// is wrong with the client; the client is given a second to read its own, or
+// until ctx ends.
 func (c *Conn) HandshakeContext(ctx context.Context) error {
 	err := c.Conn.HandshakeContext(ctx)
 	if err == nil || c.own != nil {
 		return err
 	}
+	err = explainClient(ctx, err)
 	if ctx.Err() == nil {
-		c.linger()
+		c.linger(ctx)
 	}
-	return explainClient(ctx, err)
+	return err
 }
 
 // linger takes what a refused client still sends until it closes: TCP drops the
 // alert on its way when a socket is closed that has unread input (RFC 2525,
 // 2.17).
-func (c *Conn) linger() {
+func (c *Conn) linger(ctx context.Context) {
 	half, ok := c.raw.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
 	if c.raw.SetReadDeadline(time.Now().Add(refusalTime)) == nil {
+		defer context.AfterFunc(ctx, func() { _ = c.raw.SetReadDeadline(time.Now()) })()
 		// However it ends, the connection is closed next.
 		_, _ = io.CopyN(io.Discard, c.raw.Conn, refusalBytes)
 	}

@@ -2,7 +2,6 @@ package mtls
 
 import (
 	"context"
-
 	"fmt"
 	"os"
 	"sync"

@@ -21,8 +21,9 @@ const (
 
 // Tune sets the options that either end of a TCP connection wants: no delay, and
 // notice within a minute of a peer that is gone or takes nothing any more. Of a
-// TLS connection it is the one beneath. On another connection it does nothing. An option that cannot be set costs latency
-// or notice, never correctness, so errors are left.
+// TLS connection it is the one beneath. On another connection it does nothing.
+// An option that cannot be set costs latency or notice, never correctness, so
+// errors are left.
 func Tune(c net.Conn) {
 	if upper, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = upper.NetConn()
