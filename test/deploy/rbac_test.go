@@ -81,6 +81,43 @@ func TestWhoHasRights(t *testing.T) {
 	}
 }
 
+// The token of the controller's rights is given to the sidecars that speak to the API, by name, and to nobody by default: not to the
+// process that speaks to servers.
+func TestWhoHasTheToken(t *testing.T) {
+	for origin, objects := range everything(t) {
+		var having []string
+		for _, w := range workloads(objects) {
+			if is(w.pod.Spec.AutomountServiceAccountToken) || w.pod.Spec.AutomountServiceAccountToken == nil {
+				t.Errorf("%s: every container of %s gets a token", origin, w.name)
+			}
+			for _, c := range w.containers() {
+				if hasToken(w.pod.Spec, c) {
+					having = append(having, w.name+"/"+c.Name)
+				}
+			}
+		}
+		slices.Sort(having)
+		if want := []string{"csi-9p-controller/csi-provisioner", "csi-9p-controller/csi-resizer"}; !slices.Equal(having, want) {
+			t.Errorf("%s: a token have %v, wanted %v", origin, having, want)
+		}
+	}
+}
+
+// hasToken reports whether a container finds a token, the cluster's authority and its namespace where client-go looks for them.
+func hasToken(pod corev1.PodSpec, c corev1.Container) bool {
+	for _, m := range c.VolumeMounts {
+		if m.MountPath != "/var/run/secrets/kubernetes.io/serviceaccount" {
+			continue
+		}
+		for _, v := range pod.Volumes {
+			if v.Name == m.Name && v.Projected != nil {
+				return len(v.Projected.Sources) == 3
+			}
+		}
+	}
+	return false
+}
+
 func subjects(bound map[string]bool, subjects []rbacv1.Subject) map[string]bool {
 	for _, s := range subjects {
 		bound[s.Namespace+"/"+s.Name] = true
