@@ -2,6 +2,8 @@
 
 GO      ?= go
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# The packages of the cluster lab that do not link Kubernetes, which takes minutes to compile.
+LIGHT   := grep -v -e '/kubernetes$$' -e '/external/suite$$'
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
 .PHONY: build image demo test cluster e2e lint deps clean
@@ -20,6 +22,7 @@ test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 	cd deploy/image && $(GO) test -count=1 ./...
 	cd test/deploy && $(GO) test -count=1 ./...
 	cd test/metrics && $(GO) test -count=1 ./...
+	cd test/e2e && $(GO) test -count=1 $$($(GO) list ./... | $(LIGHT))
 
 cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims, and Kubernetes' own storage suite
 	cd test/e2e && $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)')
@@ -30,6 +33,7 @@ lint: ## vet and golangci-lint
 	$(GO) vet ./...
 	$(GO) run $(LINT) run --allow-parallel-runners ./...
 	cd test/deploy && $(GO) run $(LINT) run --allow-parallel-runners ./...
+	cd test/e2e && $(GO) run $(LINT) run --allow-parallel-runners $$($(GO) list -f '{{.Dir}}' ./... | $(LIGHT))
 
 deps: ## the Debian packages that the tests run against
 	./test/deps

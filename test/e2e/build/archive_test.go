@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -114,6 +115,36 @@ func TestRepository(t *testing.T) {
 	} {
 		if got := Repository(name); got != want {
 			t.Errorf("the repository of %s is %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestNotesTellWhatIsNotTheRealThing(t *testing.T) {
+	notes := Notes([]string{
+		"registry.k8s.io/sig-storage/livenessprobe:v2.19.0",
+		"registry.k8s.io/sig-storage/csi-provisioner:" + versions["registry.k8s.io/sig-storage/csi-provisioner"],
+		"registry.k8s.io/sig-storage/csi-resizer:v9.9.9",
+		"docker.io/library/busybox:lab",
+	})
+	if len(notes) != 2 || !strings.Contains(notes[0], "livenessprobe:v2.19.0 is a stand-in") || !strings.Contains(notes[1], "csi-resizer:v9.9.9 is built from v2.2.0") {
+		t.Errorf("the notes are %q", notes)
+	}
+}
+
+// TestVersionsAreThoseOfTheModule holds the versions that notes tell against go.mod.
+func TestVersionsAreThoseOfTheModule(t *testing.T) {
+	b, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"k8s.io/kubernetes " + kubernetesVersion,
+		"github.com/containerd/containerd/v2 v" + containerdVersion,
+		"github.com/kubernetes-csi/external-provisioner/v6 " + versions["registry.k8s.io/sig-storage/csi-provisioner"],
+		"github.com/kubernetes-csi/external-resizer/v2 " + versions["registry.k8s.io/sig-storage/csi-resizer"],
+	} {
+		if !strings.Contains(string(b), want+" ") && !strings.Contains(string(b), want+"\n") {
+			t.Errorf("go.mod does not pin %s", want)
 		}
 	}
 }

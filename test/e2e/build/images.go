@@ -44,11 +44,31 @@ var recipes = map[string]func(context.Context, *Builder) (image, error){
 	"registry.k8s.io/sig-storage/hello-populator":           single(populator, "populator", "/hello-populator"),
 }
 
-// StandIns are the repositories whose images are the lab's own programs with the flags of the real ones, because those
-// cannot be built from a Go module.
-var StandIns = []string{
+// standIns are the repositories whose images are the lab's own programs with the flags of the real ones.
+var standIns = []string{
 	"registry.k8s.io/sig-storage/csi-node-driver-registrar",
 	"registry.k8s.io/sig-storage/livenessprobe",
+}
+
+// versions are those of the repositories whose images are built from a module, as go.mod pins it.
+var versions = map[string]string{
+	"registry.k8s.io/sig-storage/csi-provisioner": "v6.3.0",
+	"registry.k8s.io/sig-storage/csi-resizer":     "v2.2.0",
+}
+
+// Notes say of the images named which are not what their names say.
+func Notes(names []string) []string {
+	var notes []string
+	for _, name := range names {
+		repository := Repository(name)
+		if slices.Contains(standIns, repository) {
+			notes = append(notes, name+" is a stand-in of the lab with the flags of the real one, which cannot be built from a Go module")
+		}
+		if version, ok := versions[repository]; ok && name != repository+":"+version {
+			notes = append(notes, name+" is built from "+version+" of its module, the nearest that fits the lab's Kubernetes")
+		}
+	}
+	return notes
 }
 
 // Images makes archives that hold the images named, each under its name, and returns their paths. Each can be imported

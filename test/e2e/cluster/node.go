@@ -117,8 +117,7 @@ func (n *Node) startInit(ctx context.Context, c *Cluster) error {
 	stop := context.AfterFunc(ctx, func() { r.Close() })
 	defer stop()
 	if b, err := io.ReadAll(r); err != nil || len(b) == 0 {
-		n.init.Process.Kill()
-		return errors.Join(err, <-n.exited, errors.New(problems.String()))
+		return errors.Join(err, n.init.Process.Kill(), <-n.exited, errors.New(problems.String()))
 	}
 	return nil
 }
@@ -133,7 +132,7 @@ func (n *Node) halt() error {
 	if err := n.init.Process.Kill(); err != nil {
 		return err
 	}
-	<-n.exited // killed: an error that is none
+	_ = <-n.exited // it was killed
 	return nil
 }
 

@@ -142,7 +142,7 @@ func (p *Process) Await(ctx context.Context, ready func(context.Context) error) 
 		running, outcome := p.running(), p.outcome
 		p.mu.Unlock()
 		if !running {
-			return fmt.Errorf("%s ended (%v): see %s", p.Name, outcome, p.Log)
+			return errors.Join(fmt.Errorf("%s ended: see %s", p.Name, p.Log), outcome)
 		}
 		select {
 		case <-ctx.Done():

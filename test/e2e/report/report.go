@@ -4,8 +4,10 @@ package report
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +34,15 @@ type Case struct {
 	Reason   string // of a failure or of not running
 	Output   string // log
 	Duration time.Duration
+}
+
+// End returns the case as it ended, now, by the error of a step that began at started.
+func (c Case) End(started time.Time, err error) Case {
+	c.Duration = time.Since(started)
+	if err != nil {
+		c.Outcome, c.Reason = Failed, err.Error()
+	}
+	return c
 }
 
 // Report collects cases. It is safe for concurrent use.
@@ -190,6 +201,15 @@ func (r *Report) WriteJUnit(w io.Writer) error {
 	e := xml.NewEncoder(w)
 	e.Indent("", "  ")
 	return e.Encode(all)
+}
+
+// Save writes the report as JUnit XML to a file.
+func (r *Report) Save(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.WriteJUnit(f), f.Close())
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,18 +46,18 @@ func adminCommand() *cobra.Command {
 // prove brings the cluster up, runs the proofs and writes the report.
 func prove(ctx context.Context, p *plan) error {
 	r := report.New(os.Stdout)
-	c, err := bringUp(ctx, p, r)
-	if err == nil {
-		err = runProofs(ctx, p, c, r)
+	for _, note := range build.Notes(imagesOf(p.Manifest)) {
+		r.Note("%s", note)
 	}
-	if err != nil {
-		r.Add(report.Case{Suite: "lab", Name: "cluster", Outcome: report.Failed, Reason: err.Error()})
+	c := bringUp(ctx, p, r)
+	if !r.Failed() {
+		runProofs(ctx, p, c, r)
 	}
 	if p.Options.Keep && ctx.Err() == nil {
 		r.Progress("The cluster is kept until it is interrupted. To run a command in it:\n  go run ./cmd/lab enter --lab %s [--node node1] -- kubectl get pods -A", filepath.Base(c.Dir))
 		<-ctx.Done()
 	}
-	err = errors.Join(c.Stop(), writeJUnit(r, filepath.Join(p.Cluster.Reports, "junit.xml")))
+	err := errors.Join(c.Stop(), r.Save(filepath.Join(p.Cluster.Reports, "junit.xml")))
 	r.Summary()
 	r.Progress("report and logs: %s", p.Cluster.Reports)
 	if r.Failed() {
@@ -67,38 +66,35 @@ func prove(ctx context.Context, p *plan) error {
 	return err
 }
 
-func bringUp(ctx context.Context, p *plan, r *report.Report) (*cluster.Cluster, error) {
-	for _, name := range build.StandIns {
-		r.Note("%s is a stand-in of the lab with the flags of the real one, whose image cannot be had here", name)
-	}
+// bringUp starts the cluster with the driver in it.
+func bringUp(ctx context.Context, p *plan, r *report.Report) *cluster.Cluster {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	started := time.Now()
+	step := report.Case{Suite: labSuite, Name: "cluster", About: "the nodes are ready"}
 	c, err := cluster.Start(ctx, p.Cluster)
+	r.Add(step.End(started, err))
 	if err != nil {
-		return c, fmt.Errorf("starting the cluster: %w", err)
+		return c
 	}
-	r.Add(report.Case{Suite: "lab", Name: "cluster", About: fmt.Sprintf("%d nodes are ready", len(c.Nodes)), Duration: time.Since(started)})
 	started = time.Now()
-	if err := c.Install(ctx, p.Manifest); err != nil {
-		err = fmt.Errorf("installing the driver: %w", err)
+	step = report.Case{Suite: labSuite, Name: "install", About: "the driver serves, from the repository's manifests"}
+	if err = c.Install(ctx, p.Manifest); err != nil {
 		collect, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		return c, errors.Join(err, c.Collect(collect, filepath.Join(c.Reports, "install")))
+		err = errors.Join(err, c.Collect(collect, filepath.Join(c.Reports, "install")))
 	}
-	r.Add(report.Case{Suite: "lab", Name: "install", About: "the driver serves, from the repository's manifests", Duration: time.Since(started)})
-	return c, nil
+	r.Add(step.End(started, err))
+	return c
 }
 
 // runProofs runs the proofs that the command line asks for.
-func runProofs(ctx context.Context, p *plan, c *cluster.Cluster, r *report.Report) error {
-	name, err := regexp.Compile(p.Options.Run)
-	if err != nil {
-		return err
-	}
+func runProofs(ctx context.Context, p *plan, c *cluster.Cluster, r *report.Report) {
+	name := regexp.MustCompile(p.Options.Run) // runCluster has tried
 	for _, one := range proof.Proofs() {
 		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted before %s/%s", one.Suite, one.Name)
+			r.Add(report.Case{Suite: one.Suite, Name: one.Name, Outcome: report.Failed, Reason: "the lab was interrupted before"})
+			return
 		}
 		if (p.Options.Suite == "all" || p.Options.Suite == one.Suite) && name.MatchString(one.Name) {
 			suite.Run(ctx, c, r, one)
@@ -108,13 +104,4 @@ func runProofs(ctx context.Context, p *plan, c *cluster.Cluster, r *report.Repor
 		r.Note(external.Note)
 		suite.Run(ctx, c, r, external.Proof(p.Options.Run))
 	}
-	return nil
-}
-
-func writeJUnit(r *report.Report, path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(r.WriteJUnit(f), f.Close())
 }

@@ -20,8 +20,12 @@ import (
 	"github.com/csi-9p/csi-9p/test/e2e/build"
 	"github.com/csi-9p/csi-9p/test/e2e/cluster"
 	"github.com/csi-9p/csi-9p/test/e2e/external"
+	"github.com/csi-9p/csi-9p/test/e2e/report"
 	"github.com/csi-9p/csi-9p/test/e2e/residue"
 )
+
+// labSuite is the suite of what the lab does itself, in reports.
+const labSuite = "lab"
 
 // stopGrace is how long an interrupted cluster has to end in order.
 const stopGrace = 2 * time.Minute
@@ -101,7 +105,17 @@ func runCluster(ctx context.Context, o options) (err error) {
 	}
 	p.Cluster.Dir, p.Cluster.Cgroup = r.Dir, cluster.Cgroup("/"+r.Cgroup)
 	err = runAdmin(ctx, p)
-	return errors.Join(err, r.remove(), before.Compare(r.Run))
+	return errors.Join(err, leave(r, before, o.Reports))
+}
+
+// leave removes what the run has on the machine, and reports whether that is now as it was before.
+func leave(r *run, before *residue.Machine, reports string) error {
+	started := time.Now()
+	err := errors.Join(r.remove(), before.Compare(r.Run))
+	told := report.New(os.Stdout)
+	step := report.Case{Suite: labSuite, Name: "nothing-left", About: "no mount, cgroup, process, interface or file is left, no sysctl changed"}
+	told.Add(step.End(started, err))
+	return errors.Join(err, told.Save(filepath.Join(reports, "junit-machine.xml")))
 }
 
 // prepare builds what the cluster is made of. It needs the network, which the namespaces do not have.

@@ -24,7 +24,7 @@ func (identity) GetPluginInfo(context.Context, *csi.GetPluginInfoRequest) (*csi.
 }
 
 // start runs a registrar beside a driver, and returns kubelet's end, its socket, and the registrar's outcome.
-func start(t *testing.T, ctx context.Context) (kubelet registration.RegistrationClient, socket string, outcome <-chan error) {
+func start(ctx context.Context, t *testing.T) (kubelet registration.RegistrationClient, socket string, outcome <-chan error) {
 	t.Helper()
 	o := options{csiAddress: filepath.Join(t.TempDir(), "csi.sock"), kubeletPath: "/host/csi.sock", registry: t.TempDir(), timeout: time.Second}
 	ended := make(chan error, 1)
@@ -48,7 +48,7 @@ func start(t *testing.T, ctx context.Context) (kubelet registration.Registration
 
 func TestRegistration(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	kubelet, socket, outcome := start(t, ctx)
+	kubelet, socket, outcome := start(ctx, t)
 	info, err := kubelet.GetInfo(t.Context(), &registration.InfoRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestRegistration(t *testing.T) {
 }
 
 func TestRegistrarEndsWhenKubeletRefuses(t *testing.T) {
-	kubelet, _, outcome := start(t, t.Context())
+	kubelet, _, outcome := start(t.Context(), t)
 	// The answer may be lost with the connection.
 	_, _ = kubelet.NotifyRegistrationStatus(t.Context(), &registration.RegistrationStatus{Error: "no such version"})
 	if err := <-outcome; err == nil || !strings.Contains(err.Error(), "no such version") {
@@ -78,7 +78,7 @@ func TestRegistrarEndsWhenKubeletRefuses(t *testing.T) {
 }
 
 func TestRegistrarEndsWhenItsSocketIsRemoved(t *testing.T) {
-	kubelet, socket, outcome := start(t, t.Context())
+	kubelet, socket, outcome := start(t.Context(), t)
 	if _, err := kubelet.GetInfo(t.Context(), &registration.InfoRequest{}); err != nil {
 		t.Fatal(err)
 	}
