@@ -23,6 +23,10 @@ var ErrUnsupported = errors.New("not supported by this release")
 // handshakeTimeout bounds the TLS handshake where no context does.
 const handshakeTimeout = 15 * time.Second
 
+// attemptTimeout bounds one attempt to open a TCP connection. The kernel has
+// sent its first packet twice by then (tcp_syn_retries of tcp(7)).
+const attemptTimeout = 3 * time.Second
+
 // Options shape the connections that Dial and Listen make.
 type Options struct {
 	// Stream is for the transports that are byte streams.
@@ -45,13 +49,13 @@ func Dial(ctx context.Context, u URL, o Options) (transport.Conn, error) {
 
 // connect makes the byte stream.
 func connect(ctx context.Context, u URL, o Options) (net.Conn, error) {
-	var d net.Dialer
 	switch u.Scheme {
 	case TCP:
-		return d.DialContext(ctx, "tcp", u.Address())
+		return connectTCP(ctx, u)
 	case TLS:
 		return connectTLS(ctx, u, o.TLS)
 	case Unix:
+		var d net.Dialer
 		return d.DialContext(ctx, "unix", u.Path)
 	case VSock:
 		c, err := vsock.DialContext(ctx, u.CID, u.Port, nil)
@@ -63,12 +67,35 @@ func connect(ctx context.Context, u URL, o Options) (net.Conn, error) {
 	return nil, unsupported(u.Scheme)
 }
 
+func connectTCP(ctx context.Context, u URL) (net.Conn, error) {
+	return attempts(ctx, func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", u.Address())
+	})
+}
+
+// attempts calls connect until it gets an answer, be it a refusal, or ctx ends.
+// An attempt without one is given up after attemptTimeout for another, which
+// comes from another port: what stands before a server that moves, as a
+// Kubernetes Service does, goes on sending the packets of one connection to
+// where the server was when its first one came.
+func attempts(ctx context.Context, connect func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		c, err := connect(attempt)
+		unanswered := attempt.Err() != nil
+		cancel()
+		if err == nil || !unanswered || ctx.Err() != nil {
+			return c, err
+		}
+	}
+}
+
 func connectTLS(ctx context.Context, u URL, from mtls.Source) (net.Conn, error) {
 	if from == nil {
 		return nil, mtls.ErrNone
 	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", u.Address())
+	c, err := connectTCP(ctx, u)
 	if err != nil {
 		return nil, err
 	}
