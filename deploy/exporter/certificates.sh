@@ -107,7 +107,8 @@ authority() {
   if [ -e "$to.crt" ] || [ -e "$to.key" ]; then
     die "of $to.crt and $to.key one is missing: put it back, or take another --dir"
   fi
-  request "csi-9p authority" 'basicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n' >"$work/ca.cnf"
+  # A name of its own, so that messages about certificates tell one authority from another.
+  request "csi-9p authority $(openssl rand -hex 4)" 'basicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n' >"$work/ca.cnf"
   key "$work/ca.key"
   run req -new -x509 -sha256 -config "$work/ca.cnf" -extensions ext -key "$work/ca.key" -set_serial "$(serial)" \
     -days $((days * 10)) -out "$work/ca.crt"

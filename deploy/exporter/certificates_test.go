@@ -179,6 +179,25 @@ func TestCertificatesAreRenewed(t *testing.T) {
 	}
 }
 
+func TestAuthoritiesDiffer(t *testing.T) {
+	server, _ := certificates(t, t.TempDir(), "nas.example")
+	other, _ := certificates(t, t.TempDir(), "nas.example")
+	if leaf(t, server).Issuer.String() == leaf(t, other).Issuer.String() {
+		t.Errorf("two authorities are both called %s", leaf(t, other).Issuer)
+	}
+	both := append(bytes.Clone(server.Data["ca.crt"]), other.Data["ca.crt"]...)
+	server.Data["ca.crt"], other.Data["ca.crt"] = other.Data["ca.crt"], both
+	if verify(t, server, "nas.example", x509.ExtKeyUsageServerAuth) == nil {
+		t.Error("an authority vouches for what another one issued")
+	}
+	server.Data["ca.crt"] = both
+	for _, s := range []secret{server, other} {
+		if err := verify(t, s, "nas.example", x509.ExtKeyUsageServerAuth); err != nil {
+			t.Errorf("while one authority takes the place of another: %v", err)
+		}
+	}
+}
+
 func TestCertificatesRefused(t *testing.T) {
 	for _, test := range []struct {
 		name string
