@@ -2,7 +2,10 @@ package build
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -57,4 +60,36 @@ func TestKeyChangesWithWhatTheBuildReads(t *testing.T) {
 		}
 		last = now
 	}
+}
+
+// A program is built anew when any package of its module changes that it depends on.
+func TestSourcesAreComplete(t *testing.T) {
+	for _, p := range []Program{DriverProgram, ExternalSuite, populator, standins, workload} {
+		dir, err := filepath.Abs(filepath.Join("..", p.Module))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("go", append([]string{"list", "-deps", "-f", "{{if and .Module .Module.Main}}{{.Dir}}{{end}}"}, p.Packages...)...)
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", p.Name, err)
+		}
+		for pkg := range strings.FieldsSeq(string(out)) {
+			if !p.reads(strings.TrimPrefix(pkg, dir+"/")) {
+				t.Errorf("%s depends on %s, which is not among its sources", p.Name, pkg)
+			}
+		}
+	}
+}
+
+// reads reports whether the key of the program has what is in a directory of its module.
+func (p Program) reads(dir string) bool {
+	for _, source := range slices.Concat(p.Packages, p.Sources) {
+		source = strings.TrimPrefix(source, "./")
+		if dir == source || strings.HasPrefix(dir, source+"/") {
+			return true
+		}
+	}
+	return false
 }

@@ -17,13 +17,13 @@ func (c *Cluster) Install(ctx context.Context, manifest string) error {
 	if err := c.Apply(ctx, manifest); err != nil {
 		return err
 	}
+	everyNode := fmt.Sprintf("{.status.numberReady}=%d", len(c.Nodes))
 	for workload, ready := range map[string]string{
-		"daemonset/csi-9p-mounter":     "{.status.numberReady}",
-		"daemonset/csi-9p-node":        "{.status.numberReady}",
-		"deployment/csi-9p-controller": "{.status.readyReplicas}",
+		"daemonset/csi-9p-mounter":     everyNode,
+		"daemonset/csi-9p-node":        everyNode,
+		"deployment/csi-9p-controller": "{.status.readyReplicas}=2",
 	} {
-		const pods = 2
-		_, err := c.Kubectl(ctx, "wait", "--namespace", DriverNamespace, workload, fmt.Sprintf("--for=jsonpath=%s=%d", ready, pods), "--timeout=2m")
+		_, err := c.Kubectl(ctx, "wait", "--namespace", DriverNamespace, workload, "--for=jsonpath="+ready, "--timeout=2m")
 		if err != nil {
 			return err
 		}

@@ -207,7 +207,7 @@ func runAdmin(ctx context.Context, p *plan) error {
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.WaitDelay = stopGrace
 	err = cmd.Run()
-	if errors.Is(err, context.Canceled) && cmd.ProcessState.Success() {
+	if errors.Is(err, context.Canceled) && cmd.ProcessState.ExitCode() == 0 {
 		return nil // a cluster that was kept ends by being interrupted
 	}
 	return err
