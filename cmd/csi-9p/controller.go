@@ -45,8 +45,9 @@ or by the name of a share in the file given by --config, whose address can chang
                                         aname: /tank
                                         controllerServer: tcp://tank.example:564   # optional
 
-The file is read again when it changes. Servers at tls:// are shown a certificate: that of the Secret
-that the StorageClass names, else that of the share's own files, else that of --tls-cert. SIGTERM lets the calls in flight finish.`,
+The file is read again when it changes; it may come later. Servers at tls:// are shown a certificate:
+that of the Secret that the StorageClass names, else that of the share's own files, else that of
+--tls-cert. SIGTERM lets the calls in flight finish.`,
 		Example: `  csi-9p controller --endpoint unix:///run/csi-9p/controller.sock
   csi-9p controller --endpoint unix:///csi/csi.sock --config /etc/csi-9p/shares.yaml --v=5`,
 		Args: positional(),

@@ -47,8 +47,9 @@ that user's groups on this host; run as anybody else, it acts as itself for ever
 peers are only those of this host unless --allow names others, and --squash makes everybody one
 user. Clients of tls:// have to show a certificate that an authority of --tls-client-ca issued, and
 may then come from anywhere, unless --allow narrows it; the three files are read again when they
-change. Sockets of unix:// are guarded by the permissions of their directory. A client that is root can
-leave setuid programs and devices in DIR: mount its file system nosuid,nodev, or squash.`,
+change. Sockets of unix:// are made under the umask, as a rule open to this user and root alone. A
+client that is root can leave setuid programs and devices in DIR: mount its file system
+nosuid,nodev, or squash.`,
 		Example: `  csi-9p serve --listen tcp://127.0.0.1:5640 /srv/share
   csi-9p serve --listen tcp://0.0.0.0 --allow 10.0.0.0/8 --squash 1000:1000 /srv/share
   csi-9p serve --listen tls://0.0.0.0 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt /srv/share
