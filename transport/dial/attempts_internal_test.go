@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 // silent is a server of whom nothing is heard.
-func silent(ctx context.Context) (net.Conn, error) {
+func silent(ctx context.Context, _ string) (net.Conn, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -22,9 +23,9 @@ func TestUnansweredAttemptIsFollowedByAnother(t *testing.T) {
 		moved, _ := net.Pipe()
 		defer moved.Close()
 		start := time.Now()
-		c, err := attempts(ctx, func(ctx context.Context) (net.Conn, error) {
+		c, err := attempts(ctx, []string{"server"}, func(ctx context.Context, host string) (net.Conn, error) {
 			if time.Since(start) < attemptTimeout {
-				return silent(ctx)
+				return silent(ctx, host)
 			}
 			return moved, nil
 		})
@@ -40,7 +41,7 @@ func TestAttemptsEndWithTheContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		start := time.Now()
-		if _, err := attempts(ctx, silent); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != patience {
+		if _, err := attempts(ctx, []string{"server"}, silent); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != patience {
 			t.Errorf("error %v after %v, want a deadline after %v", err, time.Since(start), patience)
 		}
 	})
@@ -48,12 +49,30 @@ func TestAttemptsEndWithTheContext(t *testing.T) {
 
 func TestRefusalIsAnAnswer(t *testing.T) {
 	refused := errors.New("connection refused")
-	calls := 0
-	_, err := attempts(t.Context(), func(context.Context) (net.Conn, error) {
-		calls++
+	var asked []string
+	_, err := attempts(t.Context(), []string{"a", "b"}, func(_ context.Context, host string) (net.Conn, error) {
+		asked = append(asked, host)
 		return nil, refused
 	})
-	if calls != 1 || !errors.Is(err, refused) {
-		t.Errorf("%d attempts, %v; want one", calls, err)
+	if !slices.Equal(asked, []string{"a", "b"}) || !errors.Is(err, refused) {
+		t.Errorf("attempts at %q, %v; want one at each", asked, err)
 	}
+}
+
+// However many addresses of a name are dead, the one that is not is found.
+func TestEveryAddressHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alive, _ := net.Pipe()
+		defer alive.Close()
+		start := time.Now()
+		c, err := attempts(t.Context(), []string{"dead", "buried", "alive"}, func(ctx context.Context, host string) (net.Conn, error) {
+			if host != "alive" {
+				return silent(ctx, host)
+			}
+			return alive, nil
+		})
+		if err != nil || c != alive || time.Since(start) != 2*attemptTimeout {
+			t.Errorf("%v, %v after %v; want the connection after %v", c, err, time.Since(start), 2*attemptTimeout)
+		}
+	})
 }

@@ -68,25 +68,41 @@ func connect(ctx context.Context, u URL, o Options) (net.Conn, error) {
 }
 
 func connectTCP(ctx context.Context, u URL) (net.Conn, error) {
-	return attempts(ctx, func(ctx context.Context) (net.Conn, error) {
+	hosts, err := net.DefaultResolver.LookupHost(ctx, u.Host) // which may take longer than an attempt
+	if err != nil {
+		return nil, err
+	}
+	return attempts(ctx, hosts, func(ctx context.Context, host string) (net.Conn, error) {
 		var d net.Dialer
+		u.Host = host
 		return d.DialContext(ctx, "tcp", u.Address())
 	})
 }
 
-// attempts calls connect until it gets an answer, be it a refusal, or ctx ends.
-// An attempt without one is given up after attemptTimeout for another, which
+// attempts calls connect for one host after the other, in turn, until one is
+// connected, all have given an answer that is a refusal, or ctx ends.
+// An attempt without an answer is given up after attemptTimeout for another, which
 // comes from another port: what stands before a server that moves, as a
 // Kubernetes Service does, goes on sending the packets of one connection to
 // where the server was when its first one came.
-func attempts(ctx context.Context, connect func(context.Context) (net.Conn, error)) (net.Conn, error) {
+func attempts(ctx context.Context, hosts []string, connect func(ctx context.Context, host string) (net.Conn, error)) (net.Conn, error) {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
-		c, err := connect(attempt)
-		unanswered := attempt.Err() != nil
-		cancel()
-		if err == nil || !unanswered || ctx.Err() != nil {
-			return c, err
+		answered := true
+		var refusal error // the first
+		for _, host := range hosts {
+			attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+			c, err := connect(attempt, host)
+			answered = answered && attempt.Err() == nil
+			cancel()
+			if err == nil || ctx.Err() != nil {
+				return c, err
+			}
+			if refusal == nil {
+				refusal = err
+			}
+		}
+		if answered {
+			return nil, refusal
 		}
 	}
 }
