@@ -7,7 +7,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -203,13 +202,4 @@ func (c *Cluster) connectAPI() (err error) {
 	c.REST.QPS, c.REST.Burst = 200, 400
 	c.Client, err = kubernetes.NewForConfig(c.REST)
 	return err
-}
-
-// Load reads a Config from a JSON file.
-func Load(path string) (c Config, err error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return c, err
-	}
-	return c, json.Unmarshal(b, &c)
 }

@@ -28,7 +28,7 @@ type Node struct {
 	cgroup  Cgroup
 	dir     string // of its configuration and disks
 	init    *exec.Cmd
-	exited  chan error // of init
+	exited  chan struct{} // closed when init has ended
 	target  *nsenter.Target
 }
 
@@ -99,14 +99,15 @@ func (n *Node) startInit(ctx context.Context, c *Cluster) error {
 	var problems bytes.Buffer
 	n.init.Stderr = &problems
 	started := make(chan error)
-	n.exited = make(chan error, 1)
+	n.exited = make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // the node dies with the thread that started it
 		defer runtime.UnlockOSThread()
+		defer close(n.exited)
 		err := n.init.Start()
 		started <- err
 		if err == nil {
-			n.exited <- n.init.Wait()
+			_ = n.init.Wait() // it ends by being killed only
 		}
 	}()
 	err = <-started
@@ -117,7 +118,9 @@ func (n *Node) startInit(ctx context.Context, c *Cluster) error {
 	stop := context.AfterFunc(ctx, func() { r.Close() })
 	defer stop()
 	if b, err := io.ReadAll(r); err != nil || len(b) == 0 {
-		return errors.Join(err, n.init.Process.Kill(), <-n.exited, errors.New(problems.String()))
+		_ = n.init.Process.Kill() // it may have ended
+		<-n.exited
+		return errors.Join(err, errors.New(problems.String()))
 	}
 	return nil
 }
@@ -132,7 +135,7 @@ func (n *Node) halt() error {
 	if err := n.init.Process.Kill(); err != nil {
 		return err
 	}
-	_ = <-n.exited // it was killed
+	<-n.exited
 	return nil
 }
 

@@ -193,9 +193,6 @@ func (t *T) Failed() bool {
 	return t.outcome == report.Failed
 }
 
-// Helper does nothing: it is there for libraries of assertions.
-func (t *T) Helper() {}
-
 // Log notes something, with the time since the proof began. It is shown if the proof fails.
 func (t *T) Log(args ...any) { t.note(fmt.Sprintln(args...)) }
 
@@ -226,12 +223,6 @@ func (t *T) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// FailNow ends the proof as failed.
-func (t *T) FailNow() {
-	t.fail("")
-	runtime.Goexit()
-}
-
 // Skip ends the proof, which cannot show its thing here, with the reason.
 func (t *T) Skip(args ...any) {
 	t.mu.Lock()
@@ -242,9 +233,6 @@ func (t *T) Skip(args ...any) {
 	t.mu.Unlock()
 	runtime.Goexit()
 }
-
-// Skipf is Skip with a format.
-func (t *T) Skipf(format string, args ...any) { t.Skip(fmt.Sprintf(format, args...)) }
 
 func (t *T) fail(reason string) {
 	reason = strings.TrimRight(reason, "\n")
