@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,7 +89,7 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 // check reports the first contradiction in the options.
 func (o Options) check(ctx context.Context) error {
 	switch {
-	case o.MetricsPath[0] != '/' || reserved[o.MetricsPath]:
+	case o.MetricsPath[0] != '/', reserved[o.MetricsPath], strings.ContainsAny(o.MetricsPath, "{}"): // wildcards of http.ServeMux
 		return fmt.Errorf("%w: metrics path %q: write a path such as /metrics", ErrOptions, o.MetricsPath)
 	case o.Pprof && o.Address == "":
 		return fmt.Errorf("%w: profiles need an address; give one of this host, such as localhost:6060", ErrOptions)

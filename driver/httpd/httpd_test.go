@@ -112,6 +112,7 @@ func TestRefused(t *testing.T) {
 		{httpd.Options{Pprof: true}, "profiles need an address"},
 		{httpd.Options{Address: "127.0.0.1:0", MetricsPath: "metrics"}, "write a path such as /metrics"},
 		{httpd.Options{Address: "127.0.0.1:0", MetricsPath: "/healthz"}, "metrics path"},
+		{httpd.Options{Address: "127.0.0.1:0", MetricsPath: "/{metrics"}, "metrics path"},
 	} {
 		s, err := httpd.Listen(t.Context(), c.options)
 		if !errors.Is(err, httpd.ErrOptions) || !strings.Contains(err.Error(), c.text) {
