@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// defaultProbeAfter is Config.ProbeAfter's default.
-const defaultProbeAfter = 10 * time.Second
+// DefaultProbeAfter is Config.ProbeAfter's default.
+const DefaultProbeAfter = 2500 * time.Millisecond
 
 // How many looks at a link that brings no reply, though one is due, lead to a probe, and to giving it up. Looks are
 // counted, not time: a client that was stopped itself has not waited for the server meanwhile.
 const (
-	probeLook  = 4
-	frozenLook = 4 * probeLook
+	probeLook  = 1
+	frozenLook = 16
 )
 
 // silence is how many looks in succession found that replies were due and none had come.
@@ -41,10 +41,9 @@ func (l *link) watch(probeAfter time.Duration) {
 	case probeAfter < 0:
 		return
 	case probeAfter == 0:
-		probeAfter = defaultProbeAfter
+		probeAfter = DefaultProbeAfter
 	}
-	interval := max(probeAfter/probeLook, 1)
-	ticker := time.NewTicker(interval)
+	ticker := time.NewTicker(probeAfter)
 	defer ticker.Stop()
 	var silence silence
 	probe := newProbe()
@@ -57,12 +56,12 @@ func (l *link) watch(probeAfter time.Duration) {
 		l.mu.Lock()
 		looks := silence.look(l.replies, l.tags.any())
 		l.mu.Unlock()
-		l.silent.Store(int64(time.Duration(looks) * interval))
+		l.silent.Store(int64(time.Duration(looks) * probeAfter))
 		switch looks {
 		case probeLook:
 			probe.send(l)
 		case frozenLook:
-			l.fail(fmt.Errorf("the server has answered nothing for %v", probeAfter*frozenLook/probeLook))
+			l.fail(fmt.Errorf("the server has answered nothing for %v", probeAfter*frozenLook))
 		}
 	}
 }

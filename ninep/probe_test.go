@@ -34,7 +34,7 @@ func TestFrozenServer(t *testing.T) {
 			return nil
 		}),
 		ReconnectTimeout: -1,
-		ProbeAfter:       100 * time.Millisecond,
+		ProbeAfter:       25 * time.Millisecond,
 	})
 	ok(t, err)
 	defer s.Close()
@@ -67,7 +67,7 @@ func TestSilentServer(t *testing.T) {
 			}
 			return pass
 		}),
-		ProbeAfter: 2 * time.Second,
+		ProbeAfter: 500 * time.Millisecond,
 	})
 	ok(t, err)
 	defer s.Close()
@@ -102,7 +102,7 @@ func TestFrozenAfterReconnect(t *testing.T) {
 		return nil
 	})
 	s, err := ninep.Open(testContext(t), ninep.Config{
-		ProbeAfter: 50 * time.Millisecond,
+		ProbeAfter: 12 * time.Millisecond,
 		Dial: func(ctx context.Context) (transport.Conn, error) {
 			if dials.Add(1) == 2 {
 				return frozen(ctx)
@@ -121,23 +121,25 @@ func TestFrozenAfterReconnect(t *testing.T) {
 	}
 }
 
-// TestSlowServerIsNotFrozen: one request may take as long as it wants on a server that answers others meanwhile.
+// TestSlowServerIsNotFrozen: one request may take as long as it wants on a server that answers others meanwhile, which is
+// found out as soon as nothing is heard of it.
 func TestSlowServerIsNotFrozen(t *testing.T) {
 	g := newGate(t)
-	s, root := g.open(ninep.Config{ProbeAfter: 200 * time.Millisecond})
+	const probeAfter = 500 * time.Millisecond
+	s, root := g.open(ninep.Config{ProbeAfter: probeAfter})
 	type held struct {
 		pair *pair
 		tag  uint16
 		m    ninep.Message
 	}
-	slow, probes := make(chan held, 1), make(chan struct{}, 100)
+	slow, probes := make(chan held, 1), make(chan time.Duration, 100)
 	g.intercept(func(p *pair, tag uint16, m ninep.Message) bool {
 		if m.Type() == ninep.TypeTgetattr {
 			slow <- held{p, tag, m}
 			return false
 		}
 		if isProbe(m) {
-			probes <- struct{}{}
+			probes <- s.Status().Silent
 		}
 		return true
 	})
@@ -145,7 +147,9 @@ func TestSlowServerIsNotFrozen(t *testing.T) {
 	go func() { _, err := root.Getattr(testContext(t), ninep.AttrBasic); done <- err }()
 	h := <-slow
 	for range 3 {
-		<-probes
+		if silent := <-probes; silent > 2*probeAfter { // one may pass on the probe's way
+			t.Errorf("probed when silent for %v, want %v", silent, probeAfter)
+		}
 	}
 	h.pair.request(h.tag, h.m)
 	ok(t, <-done)
@@ -158,13 +162,13 @@ func TestSlowServerIsNotFrozen(t *testing.T) {
 func TestWithdrawnCallIsNoReply(t *testing.T) {
 	s, err := ninep.Open(testContext(t), ninep.Config{
 		Dial: scripted(t, func(_ uint16, m ninep.Message) any {
-			if m.Type() == ninep.TypeTread {
+			if m.Type() == ninep.TypeTread || isProbe(m) {
 				return nil
 			}
 			return pass
 		}),
 		ReconnectTimeout: -1,
-		ProbeAfter:       2 * time.Second,
+		ProbeAfter:       500 * time.Millisecond,
 	})
 	ok(t, err)
 	defer s.Close()

@@ -28,9 +28,9 @@ type Config struct {
 	// all.
 	ReconnectTimeout time.Duration
 	// ProbeAfter is how long a server may answer nothing, while something is asked of it, before it is probed by a Tflush
-	// of no request. One that then answers nothing for three times as long is frozen: its connection is treated as lost.
-	// Servers that run one request at a time answer the probe behind what they are at, so the sum bounds how long one
-	// of their requests may take. 0: 10 s, which makes that 40 s; negative: there is no probing.
+	// of no request. One that has answered nothing for 16 times as long is frozen: its connection is treated as lost.
+	// Servers that run one request at a time answer the probe behind what they are at, so that bounds how long one
+	// of their requests may take. 0: DefaultProbeAfter, which makes that 40 s; negative: there is no probing.
 	ProbeAfter time.Duration
 	// Changed, unless nil, is told of each loss, of each attempt to reconnect that failed and of the one that did not,
 	// one after the other. It must not block.
@@ -134,8 +134,8 @@ type Status struct {
 	Since      time.Time // of the connection, or of its loss
 	Reconnects uint64    // how often a lost connection was replaced
 	Err        error     // why it is lost, or why the last attempt to reconnect failed; nil when connected
-	// Silent is how long a connected server has answered nothing although it was asked: zero in the first quarter of
-	// Config.ProbeAfter, and always without probing.
+	// Silent is how long a connected server has answered nothing although it was asked, in multiples of
+	// Config.ProbeAfter. More than one says that it did not even answer the probe. Always zero without probing.
 	Silent time.Duration
 }
 

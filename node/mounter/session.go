@@ -180,10 +180,10 @@ func (s *session) suits(p params.Parameters) error {
 }
 
 // A server is unreachable when it is lost for longer than a restart of it takes, or
-// says nothing for longer than a busy one does.
+// does not answer a probe: one that takes its time for one request answers that.
 const (
 	restartGrace = 2 * time.Second
-	silenceGrace = 5 * time.Second
+	silenceGrace = 2 * ninep.DefaultProbeAfter
 )
 
 // unreachable tells that the server will not answer soon.
