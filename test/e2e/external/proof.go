@@ -1,7 +1,6 @@
 package external
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -123,8 +122,8 @@ func record(t *suite.T, r *Results) {
 	}
 	for _, g := range r.Skipped {
 		t.Record(report.Case{
-			Name: "skipped-" + cmp.Or(g.Missing, "by-rule-of-the-suite"), About: g.Why,
-			Outcome: report.Skipped, Reason: fmt.Sprintf("%d specs; testdriver.yaml says what the driver claims", len(g.Specs)),
+			Name: "skipped: " + g.String(), Outcome: report.Skipped,
+			Reason: fmt.Sprintf("%d specs: see results.txt", len(g.Specs)),
 		})
 	}
 	f, err := os.Create(filepath.Join(t.Reports(), "results.txt"))

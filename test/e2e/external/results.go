@@ -28,6 +28,8 @@ type Group struct {
 	Specs   []Spec
 }
 
+func (g Group) String() string { return strings.TrimPrefix(g.Missing+": "+g.Why, ": ") }
+
 // Results are those of one run of the suite.
 type Results struct {
 	Passed, Failed []Spec
@@ -150,20 +152,15 @@ func (r *Results) WriteText(w io.Writer) error {
 	}
 	fmt.Fprint(b, "\nskipped:\n")
 	for _, g := range r.Skipped {
-		fmt.Fprintf(b, "  %3d  %s\n", len(g.Specs), strings.TrimPrefix(g.Missing+": "+g.Why, ": "))
-		for _, text := range g.texts() {
-			fmt.Fprintf(b, "         %s\n", text)
+		fmt.Fprintf(b, "  %3d  %s\n", len(g.Specs), g)
+		byText := map[string][]string{}
+		for _, s := range g.Specs {
+			byText[s.Text] = append(byText[s.Text], s.Name)
+		}
+		for _, text := range slices.Sorted(maps.Keys(byText)) {
+			fmt.Fprintf(b, "       %s\n         %s\n", text, strings.Join(byText[text], "\n         "))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// texts are the different texts of a group's skips.
-func (g Group) texts() []string {
-	set := map[string]bool{}
-	for _, s := range g.Specs {
-		set[s.Text] = true
-	}
-	return slices.Sorted(maps.Keys(set))
 }

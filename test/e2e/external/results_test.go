@@ -105,7 +105,9 @@ func TestWriteText(t *testing.T) {
 		"passed:\n    0.0s  [Testpattern: Dynamic PV (default fs)] volumes should store data\n",
 		"should run fast\n          too slow\n          by far\n",
 		"SKIPPED, and no missing capability explains it:\n    0.0s  [Testpattern: Dynamic PV (default fs)] volumes d\n          Requires at least 2 nodes (not 1)\n",
-		"  2  block: a share holds files, not block devices\n",
+		"  2  block: a share holds files, not block devices\n" +
+			"       Driver \"csi-9p.dev\" does not provide raw block - skipping\n" +
+			"         [Testpattern: Dynamic PV (default fs)] volumes b\n",
 		"  1  the suite makes no volume of this type",
 	} {
 		if !strings.Contains(b.String(), want) {
