@@ -87,20 +87,19 @@ func (s *sessions) renew(ctx context.Context, of *session, fresh *mtls.Credentia
 }
 
 // adopt gives a session its renewed credentials, and lets new volumes with them
-// find it, unless there is one for them already.
+// find it, unless there is one for them already. A session that was closed
+// meanwhile stays so.
 func (s *sessions) adopt(of *session, fresh *mtls.Credentials) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	of.dialer.renew(fresh)
 	if s.open[of.key] != of {
-		of.key.credentials = fresh.Identity()
 		return
 	}
+	of.dialer.renew(fresh)
 	delete(s.open, of.key)
 	of.key.credentials = fresh.Identity()
-	if _, taken := s.open[of.key]; taken {
-		s.bury(of)
-		return
+	for s.open[of.key] != nil {
+		of.key.credentials += "+" // which is nobody's identity
 	}
 	s.open[of.key] = of
 }

@@ -105,10 +105,22 @@ func TestSessionsAreOfOneCertificate(t *testing.T) {
 	connections(4, "the trial of a renewed secret")
 	prepare("v5", mounter.Credentials{Secret: renewed})
 	connections(4, "a volume with the renewed secret")
-	for _, id := range []string{"v1", "v2", "v3", "v4", "v5"} {
+	if err := volumes.Renew(t.Context(), "v1", b.Secret); err != nil {
+		t.Fatal(err)
+	}
+	connections(5, "the trial of a secret that another session has")
+	prepare("v6", b)
+	connections(5, "a volume with the secret that two sessions have")
+	if all := volumes.ServerStats(); len(all) != 1 || all[0].Connected != 3 {
+		t.Errorf("counted are %+v, want 3 sessions", all)
+	}
+	for _, id := range []string{"v1", "v2", "v3", "v4", "v5", "v6"} {
 		if err := volumes.Release(t.Context(), id); err != nil {
 			t.Error(err)
 		}
+	}
+	if all := volumes.ServerStats(); len(all) != 0 {
+		t.Errorf("left are %+v", all)
 	}
 }
 
