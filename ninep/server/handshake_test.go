@@ -22,6 +22,7 @@ import (
 // secured is a server behind TLS, and its log.
 type secured struct {
 	t       *testing.T
+	server  *server.Server
 	ca      *mtlstest.CA
 	address string
 	stop    context.CancelFunc
@@ -62,7 +63,7 @@ func (s *secured) logged(words ...string) {
 func serveTLS(t *testing.T, o server.Options) *secured {
 	t.Helper()
 	e := newExport(t, o)
-	s := &secured{t: t, ca: mtlstest.NewCA(t, "ca"), served: make(chan error, 1)}
+	s := &secured{t: t, server: e.server, ca: mtlstest.NewCA(t, "ca"), served: make(chan error, 1)}
 	plain, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +136,7 @@ func TestSilentHandshakes(t *testing.T) {
 	for range 140 {
 		s.plain()
 	}
+	eventually(t, "13 of 141 to have made room", func() bool { return s.server.Stats().Refused.Handshake == 13 })
 	c := &client{t: t, nc: s.client(s.ca.Client("node-1"))}
 	c.version(8192)
 	if _, err := first.Read(make([]byte, 1)); err == nil {
@@ -149,16 +151,4 @@ func TestSilentHandshakes(t *testing.T) {
 		t.Error("the server waits for handshakes")
 		<-ended
 	}
-}
-
-// Peers that were refused and do not go make room as well.
-func TestRefusedHandshakes(t *testing.T) {
-	s := serveTLS(t, server.Options{MaxConns: 600})
-	for range 700 {
-		if _, err := s.plain().Write([]byte("no TLS")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := &client{t: t, nc: s.client(s.ca.Client("node-1"))}
-	c.version(8192)
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/csi-9p/csi-9p/transport/mtls"
@@ -128,4 +129,41 @@ func TestCloseWaitsForNobody(t *testing.T) {
 		server.Close()
 		<-closed
 	}
+}
+
+// one is a listener of one connection.
+type one struct {
+	net.Listener
+	conn net.Conn
+}
+
+func (l one) Accept() (net.Conn, error) { return halves{l.conn}, nil }
+
+// halves is a pipe that can be closed one way, as far as its user can tell.
+type halves struct{ net.Conn }
+
+func (halves) CloseWrite() error { return nil }
+
+// A client that was refused and does not go is waited for until the context
+// ends, at most.
+func TestRefusedClientThatStays(t *testing.T) {
+	source := mtlstest.Source(t, mtlstest.NewCA(t, "ours").Server(host))
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		go func() { _, _ = far.Write([]byte("no TLS")) }()
+		const patience = 100 * time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		c, err := mtls.NewListener(one{conn: near}, source).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		start := time.Now()
+		says(t, "the server", c.(*mtls.Conn).HandshakeContext(ctx), "tls:// URL")
+		if took := time.Since(start); took != patience {
+			t.Errorf("it took %v, want %v", took, patience)
+		}
+	})
 }
