@@ -110,10 +110,10 @@ func (s *Service) mount(ctx context.Context, want staging) error {
 	if err := s.options.Mounter.Prepare(ctx, want.spec); err != nil {
 		return unproven(err)
 	}
-	dev, err := fuse.OpenDevice()
+	dev, err := openDevice()
 	if err != nil {
 		s.release(ctx, want.spec.VolumeID)
-		return precondition("%v; load the kernel module by 'modprobe fuse' and give the node service the device", err)
+		return precondition("%v", err)
 	}
 	defer dev.Close()
 	if err := s.serve(ctx, dev, want); err != nil {

@@ -28,7 +28,8 @@ func nodeCommand() *cobra.Command {
 		Short: "Answer the kubelet: the CSI Node service",
 		Long: `node stages and publishes volumes on this node: it mounts, binds and unmounts, and has the mounter
 serve the mounts. It keeps no state and may be restarted at any time. It needs root, /dev/fuse and,
-in a container, the kubelet's directory with Bidirectional mount propagation.
+in a container, the kubelet's directory with Bidirectional mount propagation; without the first two it
+does not start.
 
 Nothing in it waits for a server: a dead one delays neither the unmounting of a volume nor the
 kubelet's questions.`,
@@ -52,6 +53,9 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 	control, err := mounter.SocketPath(flags.mounter)
 	if err != nil {
 		return fmt.Errorf("%w: --mounter: %w", errUsage, err)
+	}
+	if err := node.Check(); err != nil {
+		return err
 	}
 	known, err := shares.Open(flags.config)
 	if err != nil {
