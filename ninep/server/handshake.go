@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -32,7 +33,7 @@ type handshaker interface {
 
 var (
 	errSlowHandshake = fmt.Errorf("the client did not finish the TLS handshake within %v", handshakeTime)
-	errCrowded       = fmt.Errorf("the client's TLS handshake was the oldest of %d under way and had to make room", maxHandshakes)
+	errCrowded       = fmt.Errorf("the client's TLS handshake had to make room: %d are under way, the most from its address, and it was the oldest of these", maxHandshakes)
 )
 
 // secure shakes hands with a peer that has to, and reports whether it may be served.
@@ -41,13 +42,13 @@ func (s *Server) secure(ctx context.Context, nc net.Conn, all *handshakes) bool 
 	if !ok {
 		return true
 	}
-	err := all.shake(ctx, h)
+	addr, _ := tcpPeer(nc)
+	err := all.shake(ctx, h, addr)
 	if err == nil {
 		return true
 	}
 	s.counters.refused.handshake.Add(1)
 	log := klog.FromContext(ctx).WithValues("peer", nc.RemoteAddr().String(), "reason", err.Error())
-	addr, _ := tcpPeer(nc)
 	switch {
 	case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET): // such as a probe of the port
 		log.V(2).Info("A TLS handshake was broken off")
@@ -63,28 +64,47 @@ type handshakes struct {
 	open []*handshake
 }
 
-type handshake struct{ end context.CancelCauseFunc }
+type handshake struct {
+	addr netip.Addr // the peer's
+	end  context.CancelCauseFunc
+}
 
-func (all *handshakes) shake(ctx context.Context, h handshaker) error {
+func (all *handshakes) shake(ctx context.Context, h handshaker, addr netip.Addr) error {
 	ctx, stop := context.WithTimeoutCause(ctx, handshakeTime, errSlowHandshake)
 	defer stop()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	one := &handshake{end}
+	one := &handshake{addr, end}
 	all.enter(one)
 	defer all.leave(one)
 	return h.HandshakeContext(ctx)
 }
 
-// enter counts a handshake in. The oldest ends if there are too many: an honest client's takes milliseconds.
+// enter counts a handshake in. If there are too many another one ends.
 func (all *handshakes) enter(one *handshake) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if len(all.open) == maxHandshakes {
-		all.open[0].end(errCrowded)
-		all.open = slices.Delete(all.open, 0, 1)
+		i := all.crowder()
+		all.open[i].end(errCrowded)
+		all.open = slices.Delete(all.open, i, i+1)
 	}
 	all.open = append(all.open, one)
+}
+
+// crowder is the oldest handshake of the address that has the most: an honest client's takes milliseconds, and no address
+// keeps the others out.
+func (all *handshakes) crowder() (oldest int) {
+	count := make(map[netip.Addr]int)
+	for _, one := range all.open {
+		count[one.addr]++
+	}
+	for i, one := range all.open {
+		if count[one.addr] > count[all.open[oldest].addr] {
+			oldest = i
+		}
+	}
+	return oldest
 }
 
 func (all *handshakes) leave(one *handshake) {

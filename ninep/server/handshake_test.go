@@ -95,7 +95,13 @@ func (s *secured) plain() net.Conn {
 
 func (s *secured) client(p *mtls.PEM) *mtls.Conn {
 	s.t.Helper()
-	c, err := mtls.Client(s.t.Context(), s.plain(), "127.0.0.1", mtlstest.Source(s.t, p))
+	return s.secure(s.plain(), p)
+}
+
+// secure shakes hands.
+func (s *secured) secure(nc net.Conn, p *mtls.PEM) *mtls.Conn {
+	s.t.Helper()
+	c, err := mtls.Client(s.t.Context(), nc, "127.0.0.1", mtlstest.Source(s.t, p))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -151,4 +157,21 @@ func TestSilentHandshakes(t *testing.T) {
 		t.Error("the server waits for handshakes")
 		<-ended
 	}
+}
+
+// A crowd of one address makes room itself: who comes from another one may take its time.
+func TestCrowdOfOneAddress(t *testing.T) {
+	s := serveTLS(t, server.Options{})
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	slow, err := from.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	for range 140 {
+		s.plain()
+	}
+	eventually(t, "13 of 141 to have made room", func() bool { return s.server.Stats().Refused.Handshake == 13 })
+	c := &client{t: t, nc: s.secure(slow, s.ca.Client("node-1"))}
+	c.version(8192)
 }

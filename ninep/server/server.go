@@ -147,7 +147,7 @@ func (s *Server) openRoot() error {
 // every connection that came of it before it returns. Several calls may run at once.
 //
 // A connection of package mtls has to shake hands before it is served. No more than maxHandshakes of a listener's are at
-// it, each for handshakeTime at most: the oldest makes room.
+// it, each for handshakeTime at most: the oldest of the address that has the most makes room.
 //
 // Serve sets the process's umask to 0: the modes of new files are the client's to choose, and Linux has one umask for
 // all threads of a Go program. Make unix sockets before, or everybody on the host may connect to them.
