@@ -4,6 +4,8 @@ GO      ?= go
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # The packages of the cluster lab that do not link Kubernetes, which takes minutes to compile.
 LIGHT   := grep -v -e '/kubernetes$$' -e '/external/suite$$'
+# How the lab compiles them, so that each is compiled once.
+LAB     := env CGO_ENABLED=0 'GOFLAGS=$(GOFLAGS) -trimpath -buildvcs=false'
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
 .PHONY: build image demo test cluster e2e lint deps clean
@@ -22,10 +24,10 @@ test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 	cd deploy/image && $(GO) test -count=1 ./...
 	cd test/deploy && $(GO) test -count=1 ./...
 	cd test/metrics && $(GO) test -count=1 ./...
-	cd test/e2e && $(GO) test -count=1 $$($(GO) list ./... | $(LIGHT))
+	cd test/e2e && $(LAB) $(GO) test -count=1 $$($(GO) list ./... | $(LIGHT))
 
 cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims, and Kubernetes' own storage suite
-	cd test/e2e && $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)')
+	cd test/e2e && $(LAB) $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)')
 
 e2e: cluster ## every test that needs more than this machine's file systems
 
@@ -33,7 +35,7 @@ lint: ## vet and golangci-lint
 	$(GO) vet ./...
 	$(GO) run $(LINT) run --allow-parallel-runners ./...
 	cd test/deploy && $(GO) run $(LINT) run --allow-parallel-runners ./...
-	cd test/e2e && $(GO) run $(LINT) run --allow-parallel-runners $$($(GO) list -f '{{.Dir}}' ./... | $(LIGHT))
+	cd test/e2e && $(GO) run -exec "$(LAB)" $(LINT) run --allow-parallel-runners $$($(GO) list -f '{{.Dir}}' ./... | $(LIGHT))
 
 deps: ## the Debian packages that the tests run against
 	./test/deps
