@@ -73,7 +73,7 @@ func (m *Mountpoint) Unmount(tb testing.TB) {
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		tb.Errorf("unmount %s: %v", m.Dir, err)
 	}
-	if err := m.Wait(10 * time.Second); errors.Is(err, ErrStillRuns) {
+	if err := m.Wait(hang); errors.Is(err, ErrStillRuns) {
 		tb.Errorf("csi-9p mount after umount: %v", err)
 		m.Kill(tb)
 	}

@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Server is a 9P server in a process of its own.
@@ -51,7 +50,7 @@ func serve(tb testing.TB, name string, cmd *exec.Cmd, root, aname string) *Serve
 	tb.Helper()
 	p := Start(tb, cmd)
 	var port int
-	Eventually(tb, 10*time.Second, func() (err error) {
+	Eventually(tb, hang, func() (err error) {
 		select {
 		case <-p.Ended():
 			tb.Fatalf("%s ended: %v\n%s", cmd, p.err, p.Output())
