@@ -36,10 +36,18 @@ const (
 
 // unmount is an umount2 under way.
 type unmount struct {
-	connection uint32 // FUSE's number of it
-	last       bool   // the file system is mounted nowhere else on this node
-	done       chan struct{}
-	err        error // set before done is closed
+	mount mount.MountInfo
+	done  chan struct{}
+	err   error // set before done is closed
+}
+
+// connection is FUSE's number of it.
+func (u *unmount) connection() uint32 { return uint32(u.mount.Minor) }
+
+// last tells whether the file system is mounted nowhere else on this node by now.
+func (u *unmount) last() bool {
+	more, err := elsewhere(u.mount, u.mount.MountPoint)
+	return err == nil && !more
 }
 
 func (u *unmount) ended() bool {
@@ -82,11 +90,7 @@ func (us *unmounts) start(binds mount.Interface, path string) (*unmount, error) 
 	if err != nil || !mounted {
 		return nil, err
 	}
-	more, err := elsewhere(top, path)
-	if err != nil {
-		return nil, err
-	}
-	u := &unmount{connection: uint32(top.Minor), last: !more, done: make(chan struct{})}
+	u := &unmount{mount: top, done: make(chan struct{})}
 	if us.busy == nil {
 		us.busy = make(map[string]*unmount)
 	}
@@ -117,8 +121,8 @@ func (s *Service) detach(ctx context.Context, path, volumeID string) error {
 		case <-u.done:
 			return local(u.err)
 		case <-tick.C:
-			if u.last && s.lost(asking, volumeID) && !u.ended() {
-				s.abort(ctx, u.connection, volumeID)
+			if u.last() && s.lost(asking, volumeID) && !u.ended() {
+				s.abort(ctx, u.connection(), volumeID)
 			}
 		case <-ctx.Done():
 			return driver.Errorf(codes.DeadlineExceeded,
