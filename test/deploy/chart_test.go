@@ -52,6 +52,8 @@ func TestValuesAreChecked(t *testing.T) {
 		"storageClasses: [{name: a, reclaimPolicy: Archive}]":       "reclaimPolicy",
 		"rbac: {secretNamespaces: [Team]}":                          "secretNamespaces",
 		"feature: {vsock: 'yes'}":                                   "vsock",
+		"controller: {runOnControlPlane: 'yes'}":                    "runOnControlPlane",
+		"node: {livenessProbe: {healthPort: 65536}}":                "healthPort",
 	} {
 		_, err := render(values)
 		if err == nil || !strings.Contains(err.Error(), tells) {
@@ -93,6 +95,65 @@ storageClasses:
 		rich.Parameters["msize"] != "131072" || rich.Parameters["subDir"] != "${pvc.metadata.namespace}/${pvc.metadata.name}" || !slices.Equal(rich.MountOptions, []string{"noatime"}) ||
 		rich.Labels["tier"] != "gold" || rich.Annotations["storageclass.kubernetes.io/is-default-class"] != "true" {
 		t.Errorf("got %+v", rich)
+	}
+}
+
+// With runOnControlPlane the controller goes to nodes with the label, and keeps the affinity it was given.
+func TestRunOnControlPlane(t *testing.T) {
+	const values = `
+controller:
+  runOnControlPlane: true
+  affinity:
+    podAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone}]
+`
+	for _, w := range workloads(chart(t, values)) {
+		affinity := w.pod.Spec.Affinity
+		if w.name != "csi-9p-controller" {
+			if affinity != nil {
+				t.Errorf("%s has the affinity %v", w.name, affinity)
+			}
+			continue
+		}
+		want := []corev1.NodeSelectorRequirement{{Key: "node-role.kubernetes.io/control-plane", Operator: corev1.NodeSelectorOpExists}}
+		terms := affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+		if len(terms) != 1 || !cmp.Equal(terms[0].MatchExpressions, want) || affinity.PodAffinity == nil {
+			t.Errorf("got %v", affinity)
+		}
+		if !slices.ContainsFunc(w.pod.Spec.Tolerations, func(tol corev1.Toleration) bool { return tol.Key == want[0].Key }) {
+			t.Errorf("the control plane's taint is not tolerated: %v", w.pod.Spec.Tolerations)
+		}
+	}
+	const both = "controller: {runOnControlPlane: true, affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}}"
+	if _, err := render(both); err == nil || !strings.Contains(err.Error(), "exclude each other") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The sidecar listens where the readiness probe asks.
+func TestHealthPort(t *testing.T) {
+	ports := map[string]int32{"csi-9p-controller": 1001, "csi-9p-node": 1002}
+	for _, w := range workloads(chart(t, "controller: {livenessProbe: {healthPort: 1001}}\nnode: {livenessProbe: {healthPort: 1002}}")) {
+		port, has := ports[w.name]
+		if !has {
+			continue
+		}
+		for _, c := range w.containers() {
+			switch c.Name {
+			case "csi-9p":
+				if asked := c.ReadinessProbe.HTTPGet.Port.IntVal; asked != port {
+					t.Errorf("%s: the probe asks at %d", w.name, asked)
+				}
+			case "liveness-probe":
+				if endpoint := fmt.Sprintf("--http-endpoint=:%d", port); !slices.Contains(c.Args, endpoint) || c.Ports[0].ContainerPort != port {
+					t.Errorf("%s: %q, %v", w.name, c.Args, c.Ports)
+				}
+			}
+		}
+		delete(ports, w.name)
+	}
+	if len(ports) > 0 {
+		t.Errorf("not found: %v", ports)
 	}
 }
 

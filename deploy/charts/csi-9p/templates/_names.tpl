@@ -29,6 +29,15 @@ imagePullPolicy: {{ $image.pullPolicy }}
 {{ .Values.kubeletDir }}/plugins/{{ .Values.driver.name }}
 {{- end }}
 
+{{/* The nodes of the control plane, whatever their label's value: kubeadm sets none, k3s "true". */}}
+{{- define "csi-9p.controlPlane" -}}
+nodeAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    nodeSelectorTerms:
+      - matchExpressions:
+          - {key: node-role.kubernetes.io/control-plane, operator: Exists}
+{{- end }}
+
 {{/* What every workload's pods share: dict root, workload (its values). */}}
 {{- define "csi-9p.scheduling" -}}
 {{- with .root.Values.imagePullSecrets }}
@@ -46,7 +55,14 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .workload.affinity }}
+{{- $affinity := .workload.affinity }}
+{{- if .workload.runOnControlPlane }}
+{{- if $affinity.nodeAffinity }}
+{{- fail "runOnControlPlane and affinity.nodeAffinity exclude each other: leave one out" }}
+{{- end }}
+{{- $affinity = merge (include "csi-9p.controlPlane" . | fromYaml) $affinity }}
+{{- end }}
+{{- with $affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
