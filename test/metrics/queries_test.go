@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/csi-9p/csi-9p/node/nodetest"
+	client "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -30,6 +32,7 @@ type dashboard struct {
 			Name  string `json:"name"`
 			Type  string `json:"type"`
 			Query any    `json:"query"`
+			Regex string `json:"regex"`
 		} `json:"list"`
 	} `json:"templating"`
 }
@@ -41,7 +44,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 }
 
 // variables are what Grafana puts in the place of its own.
-var variables = strings.NewReplacer("$__rate_interval", "2m", "$instance", ".*", "$server", ".*", "$volume", ".*")
+var variables = strings.NewReplacer("$__rate_interval", "2m", "$instance", ".*", "$driver", ".*", "$server", ".*", "$volume", ".*")
 
 // TestDashboard: every query of every panel has an answer on a node that works.
 func TestDashboard(t *testing.T) {
@@ -82,6 +85,14 @@ func TestDashboardVariables(t *testing.T) {
 			continue
 		}
 		query, _ := v.Query.(map[string]any)["query"].(string)
+		if expr, is := strings.CutPrefix(query, "query_result("); is {
+			values, err := p.ask(strings.TrimSuffix(expr, ")"))
+			pattern := regexp.MustCompile(strings.Trim(v.Regex, "/"))
+			if err != nil || len(values) != 1 || pattern.FindString(values[0].Metric.String()) == "" {
+				t.Errorf("variable %s: %v, %v", v.Name, values, err)
+			}
+			continue
+		}
 		parts := form.FindStringSubmatch(query)
 		if parts == nil {
 			t.Errorf("variable %s: %q", v.Name, query)
@@ -136,6 +147,34 @@ func TestAlerts(t *testing.T) {
 		if !strings.Contains(docs, "`"+name+"`") {
 			t.Errorf("docs/metrics.md does not have %s", name)
 		}
+	}
+}
+
+// TestCallsFail: a driver of ours whose calls fail is noticed by any name, another driver is not.
+func TestCallsFail(t *testing.T) {
+	p := newPrometheus(t)
+	rule := alerts(t)["Csi9pCallsFail"]
+	others := client.NewCounter(client.CounterOpts{
+		Name:        "csi_plugin_operations_seconds_count",
+		ConstLabels: client.Labels{"driver_name": "other.example", "method_name": stageMethod, "grpc_status_code": "Internal"},
+	})
+	other := client.NewRegistry()
+	other.MustRegister(others)
+	for range scrapes {
+		for range scrapes {
+			p.called(stageMethod, errRefused, time.Second)
+			others.Inc()
+		}
+		p.now = p.now.Add(interval)
+		p.scrapeAll(p.now)
+		p.scrape(p.now, "other", other)
+	}
+	if seen, err := p.ask(`increase(csi_plugin_operations_seconds_count{driver_name="other.example"}[15m]) > 3`); err != nil || len(seen) != 1 {
+		t.Errorf("the other driver's calls: %v, %v", seen, err)
+	}
+	firing, err := p.ask(rule.Expr)
+	if err != nil || len(firing) != 1 || firing[0].Metric.Get("driver_name") != "shares.example" {
+		t.Errorf("fires for %v, %v", firing, err)
 	}
 }
 

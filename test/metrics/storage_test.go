@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/csi-9p/csi-9p/metrics"
 	"github.com/csi-9p/csi-9p/node/nodetest"
+	client "github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -65,7 +65,7 @@ func (p *prometheus) scrapeAll(at time.Time) {
 }
 
 // scrape stores what a registry has, as Prometheus does.
-func (p *prometheus) scrape(at time.Time, job string, registry *metrics.Registry) {
+func (p *prometheus) scrape(at time.Time, job string, registry client.Gatherer) {
 	p.t.Helper()
 	to := p.storage.Appender(context.Background())
 	for _, family := range must(registry.Gather())(p.t) {
