@@ -27,7 +27,7 @@ test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 	cd test/e2e && $(LAB) $(GO) test -count=1 $$($(GO) list ./... | $(LIGHT))
 
 cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims, and Kubernetes' own storage suite
-	cd test/e2e && $(LAB) $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)')
+	cd test/e2e && $(LAB) $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' --overlay '$(or $(OVERLAY),lab)' $(if $(REPORT),--report '$(REPORT)')
 
 e2e: cluster ## every test that needs more than this machine's file systems
 
