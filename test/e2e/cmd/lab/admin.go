@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -91,14 +92,20 @@ func bringUp(ctx context.Context, p *plan, r *report.Report) *cluster.Cluster {
 // runProofs runs the proofs that the command line asks for.
 func runProofs(ctx context.Context, p *plan, c *cluster.Cluster, r *report.Report) {
 	name := regexp.MustCompile(p.Options.Run) // runCluster has tried
+	matched := p.Options.Suite == "none" || p.Options.external()
 	for _, one := range proof.Proofs() {
 		if ctx.Err() != nil {
 			r.Add(report.Case{Suite: one.Suite, Name: one.Name, Outcome: report.Failed, Reason: "the lab was interrupted before"})
 			return
 		}
 		if (p.Options.Suite == "all" || p.Options.Suite == one.Suite) && name.MatchString(one.Name) {
+			matched = true
 			suite.Run(ctx, c, r, one)
 		}
+	}
+	if !matched {
+		r.Add(report.Case{Suite: labSuite, Name: "proofs", Outcome: report.Failed,
+			Reason: fmt.Sprintf("no proof of the suite %q has a name that matches %q", p.Options.Suite, p.Options.Run)})
 	}
 	if p.Options.external() && ctx.Err() == nil {
 		r.Note(external.Note)

@@ -66,7 +66,7 @@ func clusterCommand() *cobra.Command {
 	if cache == "" {
 		cache = filepath.Join(home, "csi-9p-lab")
 	}
-	cmd.Flags().StringVar(&o.Suite, "suite", "all", "what to run: smoke, proofs, external or all")
+	cmd.Flags().StringVar(&o.Suite, "suite", "all", "what to run: smoke, proofs, external, all, or none to see the cluster start and end")
 	cmd.Flags().StringVar(&o.Run, "run", "", "run only the proofs, with --suite=external the specs, whose name matches this regular expression")
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "keep the cluster until interrupted")
 	cmd.Flags().StringVar(&o.Reports, "report", filepath.Join(cache, "reports", time.Now().UTC().Format("20060102-150405")), "directory of the report")
