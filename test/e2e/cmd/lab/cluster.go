@@ -168,6 +168,7 @@ func moduleDir() (string, error) {
 func renderDriver(ctx context.Context, kubectl, overlay string) (string, error) {
 	cmd := exec.CommandContext(ctx, kubectl)
 	cmd.Args = []string{"kubectl", "kustomize", overlay}
+	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("rendering %s: %w", overlay, err)
