@@ -150,6 +150,8 @@ func TestFiguresOfWork(t *testing.T) {
 		want     float64
 	}{
 		{r.mounting, "csi9p_volume_bytes_total", []string{"written", volumeID}, 5000},
+		{r.mounting, "csi9p_volume_payload_bytes_total", []string{"sent", "placed", "", volumeID}, 5000},
+		{r.mounting, "csi9p_volume_payload_bytes_total", []string{"sent", "copied", "off", volumeID}, 0},
 		{r.mounting, "csi9p_volume_requests_total", []string{"write", volumeID}, 1},
 		{r.mounting, "csi9p_volume_connected", []string{volumeID}, 1},
 		{r.mounting, "csi9p_volume_requests_in_flight", []string{volumeID}, 0},

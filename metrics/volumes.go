@@ -3,6 +3,7 @@ package metrics
 import (
 	"strings"
 
+	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,9 @@ var (
 		"FUSE requests without an answer. One that waits for a file lock is among them.", "volume")
 	volumeBytes = define(counter, "volume_bytes_total",
 		"Bytes that the kernel read from the volume and wrote to it. What it had cached is not counted.", "volume", "direction")
+	volumePayload = define(counter, "volume_payload_bytes_total",
+		"Bytes of the data of Tread, Treaddir and Twrite, by direction, by whether this process copied them on their way, and why.",
+		"volume", "direction", "path", "reason")
 	volumeCapacity = define(gauge, "volume_capacity_bytes",
 		"Size of the volume's claim.", "volume")
 	volumeUsed = define(gauge, "volume_used_bytes",
@@ -37,7 +41,7 @@ var (
 
 var volumeDefinitions = []*definition{
 	volumes, volumeInfo, volumeConnected, volumeRequests, volumeRequestErrors, volumeRequestsInFlight, volumeBytes,
-	volumeCapacity, volumeUsed, volumeInodes, volumeCounted,
+	volumePayload, volumeCapacity, volumeUsed, volumeInodes, volumeCounted,
 }
 
 // Volumes collects the metrics of a mounter's volumes.
@@ -69,6 +73,8 @@ func collectVolume(to sink, v mounter.VolumeStats) {
 	value(to, volumeRequestsInFlight, v.Requests.InFlight, id)
 	value(to, volumeBytes, v.Requests.Read, id, "read")
 	value(to, volumeBytes, v.Requests.Written, id, "written")
+	collectPayload(to, v.Sent, id, "sent")
+	collectPayload(to, v.Received, id, "received")
 	if capacity := v.Spec.Context.CapacityBytes; capacity > 0 {
 		value(to, volumeCapacity, capacity, id)
 	}
@@ -77,6 +83,13 @@ func collectVolume(to sink, v mounter.VolumeStats) {
 		value(to, volumeInodes, v.Usage.Inodes, id)
 		value(to, volumeCounted, float64(v.Usage.Time.UnixMilli())/1000, id)
 	}
+}
+
+func collectPayload(to sink, p ninep.Paths, id, direction string) {
+	value(to, volumePayload, p.Placed, id, direction, "placed", "")
+	value(to, volumePayload, p.Off, id, direction, "copied", "off")
+	value(to, volumePayload, p.Small, id, direction, "copied", "small")
+	value(to, volumePayload, p.Transport, id, direction, "copied", "transport")
 }
 
 // opcodeLabel is an opcode's name as a label: GETATTR is getattr.

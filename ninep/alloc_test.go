@@ -12,9 +12,13 @@ import (
 )
 
 // TestTransfersAllocateNothing: a read or a write costs no allocation, in one message or in many, with the payload apart
-// or inline.
+// or inside.
 func TestTransfersAllocateNothing(t *testing.T) {
-	f := openDirect(t, 64<<10)
+	inBothModes(t, transfersAllocateNothing)
+}
+
+func transfersAllocateNothing(t *testing.T, z ninep.ZeroCopy) {
+	f := openDirect(t, 64<<10, z)
 	ctx := context.Background()
 	for _, size := range []int{100, 4096, 60 << 10, 1 << 20} {
 		buf := make([]byte, size)

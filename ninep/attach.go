@@ -20,7 +20,22 @@ type AttachOptions struct {
 	// Threshold is from how many bytes on a Twrite's payload travels apart from its head, and is not copied; 0: what the
 	// transport prefers, 1: always.
 	Threshold int
+	ZeroCopy  ZeroCopy
+	// Meter counts the payload of these fids' messages, together with that of every other Attach that was given it. nil: only the
+	// session counts it.
+	Meter *Meter
 }
+
+// ZeroCopy says how payload travels: the data of Tread, Treaddir and Twrite.
+type ZeroCopy uint8
+
+const (
+	// ZeroCopyAuto leaves it to the transport, which gets payload of Threshold bytes and more where it lies.
+	ZeroCopyAuto ZeroCopy = iota
+	// ZeroCopyOff copies every payload into its message before that is sent, and out of it once that has come whole. The
+	// caller's memory is lent as long as otherwise.
+	ZeroCopyOff
+)
 
 // Attach binds a fid to the root of a tree. Fids walked from it inherit its limits.
 func (s *Session) Attach(ctx context.Context, o AttachOptions) (*Fid, error) {

@@ -52,8 +52,11 @@ func (d *direct) Submit(c *transport.Call) {
 	c.N, c.Err = 0, nil
 	switch kind {
 	case ninep.TypeTread, ninep.TypeTreaddir:
-		c.N = len(c.In)
-		r = binary.LittleEndian.AppendUint32(r, uint32(c.N))
+		count := binary.LittleEndian.Uint32(c.Head[len(c.Head)-4:])
+		r = binary.LittleEndian.AppendUint32(r, count)
+		if c.N = len(c.In); c.In == nil {
+			r = r[:len(r)+int(count)]
+		}
 	case ninep.TypeTwrite:
 		r = append(r, c.Head[ninep.WriteHeadSize-4:ninep.WriteHeadSize]...)
 	case ninep.TypeTversion:
@@ -71,7 +74,7 @@ func (d *direct) Submit(c *transport.Call) {
 	c.Done.Complete(c)
 }
 
-func openDirect(tb testing.TB, msize uint32) *ninep.Fid {
+func openDirect(tb testing.TB, msize uint32, z ninep.ZeroCopy) *ninep.Fid {
 	tb.Helper()
 	s, err := ninep.Open(context.Background(), ninep.Config{Dial: func(context.Context) (transport.Conn, error) {
 		return &direct{msize: msize, lost: make(chan struct{})}, nil
@@ -80,7 +83,7 @@ func openDirect(tb testing.TB, msize uint32) *ninep.Fid {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Close() })
-	f, err := s.Attach(context.Background(), ninep.AttachOptions{Flow: transport.NewFlow(1 << 20)})
+	f, err := s.Attach(context.Background(), ninep.AttachOptions{Flow: transport.NewFlow(1 << 20), ZeroCopy: z, Meter: new(ninep.Meter)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -111,7 +114,7 @@ func TestThreshold(t *testing.T) {
 func BenchmarkRead(b *testing.B) {
 	for name, size := range map[string]int{"4KiB": 4 << 10, "1MiB": 1 << 20} {
 		b.Run(name, func(b *testing.B) {
-			f := openDirect(b, 64<<10)
+			f := openDirect(b, 64<<10, ninep.ZeroCopyAuto)
 			buf := make([]byte, size)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -124,7 +127,7 @@ func BenchmarkRead(b *testing.B) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	f := openDirect(b, 64<<10)
+	f := openDirect(b, 64<<10, ninep.ZeroCopyAuto)
 	buf := make([]byte, 4<<10)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -135,7 +138,7 @@ func BenchmarkWrite(b *testing.B) {
 }
 
 func BenchmarkFsync(b *testing.B) {
-	f := openDirect(b, 64<<10)
+	f := openDirect(b, 64<<10, ninep.ZeroCopyAuto)
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = f.Fsync(context.Background(), true)

@@ -36,7 +36,8 @@ type request struct {
 type exchange struct {
 	call
 	request request
-	n       int // bytes of request.in that the reply filled
+	head    []byte // the memory for it, unless a buffer is
+	n       int    // bytes of request.in that the reply filled
 	err     error
 	done    chan struct{} // has one element when the outcome is known and the sender still there
 	state   atomic.Uint32
@@ -85,18 +86,34 @@ func (l *link) begin(ctx context.Context, r request) (*exchange, error) {
 		return nil, err
 	}
 	x := exchanges.Get().(*exchange)
-	head, err := Append(x.Head[:0], 0, r.message)
+	head, err := Append(x.head[:0], 0, r.message)
 	if err != nil {
 		exchanges.Put(x)
 		unpinAll(r.fids)
 		return nil, err
 	}
-	x.Head, x.In, x.Out, x.Flow = head, r.in, r.out, r.flow
+	x.head = head
+	x.Head, x.In, x.Out, x.Inside, x.Flow = head, r.in, nil, 0, r.flow
 	x.Reply = x.room(r.message.Type())
+	if r.in != nil || r.out != nil {
+		x.volume = r.fids[0].volume
+		x.lend(r)
+	}
 	x.canceled, x.request = false, r
 	x.state.Store(exchangeWaiting)
 	l.submit(&x.call)
 	return x, nil
+}
+
+// lend has the message carry the caller's memory, or what is copied from and to it.
+func (x *exchange) lend(r request) {
+	off := x.volume.options.ZeroCopy == ZeroCopyOff
+	if r.out != nil {
+		x.carry(r.out, !off)
+	}
+	if r.in != nil && off {
+		x.receiveInside(len(r.in))
+	}
 }
 
 // room returns the memory for the reply to a message of this type.
@@ -120,7 +137,7 @@ func (x *exchange) wait(ctx context.Context) (int, error) {
 			x.recycle()
 			return 0, ctx.Err()
 		}
-		lent := x.In != nil || x.Out != nil
+		lent := x.request.in != nil || x.request.out != nil
 		if !lent && x.state.CompareAndSwap(exchangeWaiting, exchangeLeft) {
 			return 0, ctx.Err()
 		}
@@ -137,6 +154,7 @@ func (x *exchange) wait(ctx context.Context) (int, error) {
 // received implements [receiver].
 func (x *exchange) received() {
 	x.n, x.err = x.decode()
+	x.freeBuffer()
 	x.settled(x.err)
 	if x.state.CompareAndSwap(exchangeWaiting, exchangeDone) {
 		x.done <- struct{}{}
@@ -146,8 +164,8 @@ func (x *exchange) received() {
 }
 
 func (x *exchange) decode() (int, error) {
-	if x.In != nil {
-		return x.payload()
+	if x.request.in != nil {
+		return x.payload(x.request.in)
 	}
 	body, err := x.answer()
 	if err != nil {
@@ -173,7 +191,8 @@ func (x *exchange) settled(err error) {
 }
 
 func (x *exchange) recycle() {
+	x.freeBuffer()
 	x.request, x.err, x.n = request{}, nil, 0
-	x.In, x.Out, x.Reply, x.Flow = nil, nil, nil, nil
+	x.volume, x.Head, x.In, x.Out, x.Reply, x.Flow = nil, nil, nil, nil, nil, nil
 	exchanges.Put(x)
 }

@@ -39,12 +39,15 @@ type volume struct {
 	options AttachOptions
 }
 
-// threshold is the length from which a payload goes apart from its head.
-func (v *volume) threshold(l *link) int {
-	if v.options.Threshold != 0 {
-		return v.options.Threshold
+// apart reports whether a payload of n bytes goes to the transport apart from its head.
+func (v *volume) apart(l *link, n int) bool {
+	switch {
+	case v.options.ZeroCopy == ZeroCopyOff:
+		return false
+	case v.options.Threshold != 0:
+		return n >= v.options.Threshold
 	}
-	return l.conn.Traits().Threshold
+	return n >= l.conn.Traits().Threshold
 }
 
 // newFid takes a number for a fid of the volume. The server knows nothing of it yet.

@@ -9,7 +9,9 @@ import (
 )
 
 // TestSharedFlow: two attaches with one flow are bounded together.
-func TestSharedFlow(t *testing.T) {
+func TestSharedFlow(t *testing.T) { inBothModes(t, sharedFlow) }
+
+func sharedFlow(t *testing.T, z ninep.ZeroCopy) {
 	reads := make(chan struct{}, 2)
 	s, _ := openScripted(t, func(_ uint16, m ninep.Message) any {
 		if m.Type() == ninep.TypeTread {
@@ -22,7 +24,7 @@ func TestSharedFlow(t *testing.T) {
 	flow := transport.NewFlow(size)
 	var root *ninep.Fid
 	for range 2 {
-		root = must(s.Attach(testContext(t), ninep.AttachOptions{Flow: flow}))(t)
+		root = must(s.Attach(testContext(t), ninep.AttachOptions{Flow: flow, ZeroCopy: z}))(t)
 		file := must(root.Walk(testContext(t), "file"))(t)
 		ok(t, file.Open(testContext(t), 0))
 		file.StartRead(&ninep.IO{Buf: make([]byte, size), Done: func(*ninep.IO) {}})

@@ -206,8 +206,11 @@ func TestLateReplyIsNobodys(t *testing.T) {
 }
 
 // TestFlushKeepsMemory: a cancelled read returns when its buffer is nobody else's any more, and not before.
-func TestFlushKeepsMemory(t *testing.T) {
+func TestFlushKeepsMemory(t *testing.T) { inBothModes(t, flushKeepsMemory) }
+
+func flushKeepsMemory(t *testing.T, z ninep.ZeroCopy) {
 	g := newGate(t)
+	g.attach.ZeroCopy = z
 	_, root := g.open(ninep.Config{Msize: 8 << 10})
 	ctx := testContext(t)
 	f := must(root.Walk(ctx))(t)
@@ -241,8 +244,11 @@ func TestFlushKeepsMemory(t *testing.T) {
 }
 
 // TestCancelManyParts cancels a read in many messages while some of them are answered.
-func TestCancelManyParts(t *testing.T) {
+func TestCancelManyParts(t *testing.T) { inBothModes(t, cancelManyParts) }
+
+func cancelManyParts(t *testing.T, z ninep.ZeroCopy) {
 	g := newGate(t)
+	g.attach.ZeroCopy = z
 	_, root := g.open(ninep.Config{Msize: 4096})
 	ctx := testContext(t)
 	f := must(root.Walk(ctx))(t)

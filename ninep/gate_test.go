@@ -23,6 +23,7 @@ type gate struct {
 	t       *testing.T
 	root    string // the exported directory
 	backend string // the exporter's socket
+	attach  ninep.AttachOptions
 
 	mu        sync.Mutex
 	down      bool
@@ -43,7 +44,7 @@ type pair struct {
 
 func newGate(t *testing.T) *gate {
 	t.Helper()
-	g := &gate{t: t, root: t.TempDir(), pairs: map[*pair]struct{}{}}
+	g := &gate{t: t, root: t.TempDir(), attach: ninep.AttachOptions{Aname: "/"}, pairs: map[*pair]struct{}{}}
 	g.backend = filepath.Join(t.TempDir(), "s")
 	listener, err := net.Listen("unix", g.backend)
 	if err != nil {
@@ -211,7 +212,7 @@ func (g *gate) open(c ninep.Config) (*ninep.Session, *ninep.Fid) {
 	s, err := ninep.Open(testContext(g.t), c)
 	ok(g.t, err)
 	g.t.Cleanup(func() { _ = s.Close() })
-	root, err := s.Attach(testContext(g.t), ninep.AttachOptions{Aname: "/"})
+	root, err := s.Attach(testContext(g.t), g.attach)
 	ok(g.t, err)
 	return s, root
 }

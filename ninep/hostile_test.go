@@ -25,7 +25,9 @@ func raw(size uint32, kind ninep.MsgType, tag uint16, body string) []byte {
 }
 
 // TestHostileReplies: a reply that breaks the protocol ends the connection, with an error for its caller.
-func TestHostileReplies(t *testing.T) {
+func TestHostileReplies(t *testing.T) { inBothModes(t, hostileReplies) }
+
+func hostileReplies(t *testing.T, z ninep.ZeroCopy) {
 	read := func(f *ninep.Fid) error { _, err := f.Read(t.Context(), make([]byte, 8), 0); return err }
 	write := func(f *ninep.Fid) error { _, err := f.Write(t.Context(), make([]byte, 8), 0); return err }
 	getattr := func(f *ninep.Fid) error { _, err := f.Getattr(t.Context(), ninep.AttrBasic); return err }
@@ -74,12 +76,12 @@ func TestHostileReplies(t *testing.T) {
 		"a lock status that is none": {lock, ninep.TypeTlock, func(tag uint16) []byte { return raw(0, ninep.TypeRlock, tag, "\x04") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, root := openScripted(t, func(tag uint16, m ninep.Message) any {
+			s, root := openScriptedAs(t, func(tag uint16, m ninep.Message) any {
 				if m.Type() == c.asked {
 					return c.answer(tag)
 				}
 				return pass
-			})
+			}, ninep.AttachOptions{ZeroCopy: z})
 			err := c.do(root)
 			if !errors.Is(err, unix.EIO) {
 				t.Errorf("error %v", err)
@@ -93,17 +95,19 @@ func TestHostileReplies(t *testing.T) {
 }
 
 // TestErrorsDoNotReachThePayload: an error reply is as long as the head of Rread, and no byte of it is the caller's.
-func TestErrorsDoNotReachThePayload(t *testing.T) {
+func TestErrorsDoNotReachThePayload(t *testing.T) { inBothModes(t, errorsDoNotReachThePayload) }
+
+func errorsDoNotReachThePayload(t *testing.T, z ninep.ZeroCopy) {
 	for _, reply := range []ninep.Message{
 		&ninep.Rlerror{Errno: uint32(unix.EACCES)},
 		&ninep.Rerror{Errno: uint32(unix.EACCES)}, // nfs-ganesha's
 	} {
-		_, root := openScripted(t, func(_ uint16, m ninep.Message) any {
+		_, root := openScriptedAs(t, func(_ uint16, m ninep.Message) any {
 			if m.Type() == ninep.TypeTread {
 				return reply
 			}
 			return pass
-		})
+		}, ninep.AttachOptions{Aname: "/", ZeroCopy: z})
 		buf := []byte("untouched")
 		n, err := root.Read(context.Background(), buf, 0)
 		if n != 0 || !errors.Is(err, unix.EACCES) || !bytes.Equal(buf, []byte("untouched")) {

@@ -50,6 +50,8 @@ type call struct {
 	transport.Call
 	link     *link
 	receiver receiver
+	volume   *volume // whose payload it carries; nil: it carries none
+	buffer   *buffer // what a message with its payload inside lies in; nil: in none
 
 	unsent  bool          // the connection was dead before the call was sent
 	started time.Duration // since the counters' epoch
@@ -282,12 +284,15 @@ func wireErrno(v uint32) unix.Errno {
 	return unix.Errno(v)
 }
 
-// payload checks the head of an Rread or Rreaddir and returns how many bytes of c.In are its data. No byte of In
-// means anything before that.
-func (c *call) payload() (int, error) {
+// payload checks an Rread or Rreaddir and returns how many bytes of data came. They are in c.In, no byte of which
+// means anything before that, or are copied from the reply to the beginning of data.
+func (c *call) payload(data []byte) (int, error) {
 	body, err := c.answer()
 	if err != nil {
 		return 0, err
+	}
+	if c.In == nil {
+		return c.unpack(body, data)
 	}
 	size := binary.LittleEndian.Uint32(c.Reply)
 	if len(body) != 4 || c.N > len(c.In) ||

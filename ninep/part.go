@@ -9,8 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// partRoom is the room for the head of Rread, for Rwrite, and for an error.
-const partRoom = 32
+const (
+	// partRoom is the room for the head of Rread, for Rwrite, and for an error.
+	partRoom = 32
+	// partInside is how many bytes of payload a part's own head has room for.
+	partInside = 1024
+)
 
 // part moves bytes of an IO, one message at a time: a piece of what is left is its own until the server has done
 // all of it, then it takes the next one. It lives until the IO is done.
@@ -18,6 +22,7 @@ type part struct {
 	call
 	io       *IO
 	pos, end int // what is left of its piece, in io.Buf
+	head     [WriteHeadSize + partInside]byte
 	reply    [partRoom]byte
 	patience patience
 	nextPart *part
@@ -30,7 +35,6 @@ type part struct {
 var parts = sync.Pool{New: func() any {
 	p := new(part)
 	p.receiver = p
-	p.Reply = p.reply[:]
 	return p
 }}
 
@@ -88,21 +92,25 @@ func (p *part) encode(l *link) {
 	f := p.io.fid
 	data := p.io.Buf[p.pos:min(p.end, p.pos+f.maxIO())]
 	size, kind := WriteHeadSize, TypeTread
-	p.In, p.Out = data, nil
 	if p.io.write {
 		size, kind = WriteHeadSize+len(data), TypeTwrite
-		p.In, p.Out = nil, data
 	}
-	h := p.Head[:0]
+	h := p.head[:0]
 	h = binary.LittleEndian.AppendUint32(h, uint32(size))
 	h = append(h, byte(kind), 0, 0) // the tag is the link's to fill in
 	h = binary.LittleEndian.AppendUint32(h, uint32(f.number))
 	h = binary.LittleEndian.AppendUint64(h, uint64(p.io.Offset)+uint64(p.pos))
 	h = binary.LittleEndian.AppendUint32(h, uint32(len(data)))
-	if p.Out != nil && len(p.Out) < f.volume.threshold(l) {
-		h, p.Out = append(h, p.Out...), nil
+	p.volume, p.Flow = f.volume, f.volume.options.Flow
+	p.Head, p.In, p.Out, p.Inside, p.Reply = h, nil, nil, 0, p.reply[:]
+	switch {
+	case p.io.write:
+		p.carry(data, f.volume.apart(l, len(data)))
+	case f.volume.options.ZeroCopy == ZeroCopyOff:
+		p.receiveInside(len(data))
+	default:
+		p.In = data
 	}
-	p.Head, p.Reply, p.Flow = h, p.reply[:], f.volume.options.Flow
 }
 
 // received implements [receiver].
@@ -112,6 +120,7 @@ func (p *part) received() {
 	p.on = nil
 	io.mu.Unlock()
 	n, err := p.outcome()
+	p.freeBuffer()
 	switch {
 	case isLost(err):
 		s := io.fid.session
@@ -137,7 +146,7 @@ func (p *part) received() {
 // outcome is how many bytes the message has moved: 0 only at the end of a file.
 func (p *part) outcome() (int, error) {
 	if !p.io.write {
-		return p.payload()
+		return p.payload(p.io.Buf[p.pos:])
 	}
 	body, err := p.answer()
 	if err != nil {
@@ -199,6 +208,7 @@ func (p *part) cancel() {
 }
 
 func (p *part) recycle() {
-	p.io, p.nextPart, p.In, p.Out, p.Flow = nil, nil, nil, nil, nil
+	p.freeBuffer()
+	p.io, p.nextPart, p.volume, p.In, p.Out, p.Flow = nil, nil, nil, nil, nil, nil
 	parts.Put(p)
 }

@@ -96,12 +96,17 @@ func plain(m ninep.Message) ninep.Message {
 // openScripted opens a session with a scripted server, which is lost for good when the connection is, and attaches.
 func openScripted(t testing.TB, s script) (*ninep.Session, *ninep.Fid) {
 	t.Helper()
+	return openScriptedAs(t, s, ninep.AttachOptions{Aname: "/", UID: ninep.NoUID})
+}
+
+func openScriptedAs(t testing.TB, s script, o ninep.AttachOptions) (*ninep.Session, *ninep.Fid) {
+	t.Helper()
 	session, err := ninep.Open(context.Background(), ninep.Config{Dial: scripted(t, s), ReconnectTimeout: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = session.Close() })
-	root, err := session.Attach(context.Background(), ninep.AttachOptions{Aname: "/", UID: ninep.NoUID})
+	root, err := session.Attach(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

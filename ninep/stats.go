@@ -1,7 +1,6 @@
 package ninep
 
 import (
-	"encoding/binary"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +41,7 @@ type Traffic struct {
 // Load is what is under way at a moment.
 type Load struct {
 	Calls int
-	Bytes int64 // of payload that travels apart from its head
+	Bytes int64 // of payload
 }
 
 // counters are the live form of [Stats].
@@ -50,8 +49,8 @@ type counters struct {
 	epoch time.Time // what calls are timed against: reading the monotonic clock alone is cheaper than time.Now
 	types [64]callCounters
 
-	sent, received struct{ placed, copied atomic.Uint64 }
-	spoiled        atomic.Uint64
+	payload Meter
+	spoiled atomic.Uint64
 }
 
 // callCounters are those of one type. A T-message's number is even.
@@ -75,14 +74,12 @@ func (n *counters) count(c *call) {
 	if len(c.Reply) >= HeaderSize && MsgType(c.Reply[4]) != kind+1 {
 		t.errors.Add(1)
 	}
-	switch {
-	case c.N > 0:
-		n.received.copied.Add(uint64(c.Copied))
-		n.received.placed.Add(uint64(max(0, c.N-c.Copied)))
-	case c.Out != nil && c.link.zeroCopy:
-		n.sent.placed.Add(uint64(len(c.Out)))
-	case kind == TypeTwrite:
-		n.sent.copied.Add(uint64(binary.LittleEndian.Uint32(c.Head[WriteHeadSize-4:])))
+	if c.volume == nil {
+		return
+	}
+	n.payload.count(c)
+	if m := c.volume.options.Meter; m != nil {
+		m.count(c)
 	}
 }
 
@@ -97,8 +94,8 @@ func (s *Session) Stats() Stats {
 			stats.Calls = append(stats.Calls, c)
 		}
 	}
-	stats.Sent = Traffic{Placed: n.sent.placed.Load(), Copied: n.sent.copied.Load()}
-	stats.Received = Traffic{Placed: n.received.placed.Load(), Copied: n.received.copied.Load()}
+	sent, received := n.payload.Paths()
+	stats.Sent, stats.Received = sent.traffic(), received.traffic()
 	stats.Spoiled = n.spoiled.Load()
 	if l := s.current.Load(); l != nil {
 		stats.InFlight = l.load()
@@ -120,7 +117,7 @@ func (l *link) load() Load {
 	for i := range l.slots {
 		if c := l.slots[i].call; c != nil {
 			load.Calls++
-			load.Bytes += int64(max(len(c.In), len(c.Out)))
+			load.Bytes += int64(max(len(c.In), len(c.Out), c.Inside))
 		}
 	}
 	return load

@@ -32,6 +32,9 @@ type Call struct {
 	// count that Head asks for. Nil for a reply that arrives whole in Reply.
 	// Bytes of In beyond N are undefined after a completion.
 	In []byte
+	// Inside is how many bytes of payload travel in Head, or may come in Reply,
+	// instead of in Out and In: they are charged alike.
+	Inside int
 	// Reply is room for the reply's head, by its capacity: PayloadHeadSize at
 	// least when In is set, and never less than an error reply takes. The
 	// transport sets it to the head that it received, or to the whole reply

@@ -12,7 +12,7 @@ type WindowOptions struct {
 }
 
 // Window is a connection's admission: which call may go to the peer next. It
-// counts slots and payload bytes (the larger of Out and In) from Pop to Release,
+// counts slots and payload bytes (the larger of Out, In and Inside) from Pop to Release,
 // serves the flows that have calls waiting in turn, call by call, and keeps a
 // reserve for urgent calls. When the call whose turn it is does not fit, all
 // wait for it: small calls cannot starve a large one.
@@ -36,7 +36,7 @@ func NewWindow(o WindowOptions) *Window {
 
 // Push queues a call for admission.
 func (w *Window) Push(c *Call) {
-	c.charge = int64(max(len(c.Out), len(c.In)))
+	c.charge = int64(max(len(c.Out), len(c.In), c.Inside))
 	c.account = c.Flow
 	if c.account == nil {
 		c.account = &w.own

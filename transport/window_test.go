@@ -58,6 +58,11 @@ func TestWindowChargesTheLargerPayload(t *testing.T) {
 	if got := len(popAll(w)); got != 1 {
 		t.Errorf("%d calls in flight, want the first alone", got)
 	}
+	w = transport.NewWindow(transport.WindowOptions{Slots: 9, Bytes: 100})
+	pushAll(w, &transport.Call{Inside: 60}, read(nil, 41))
+	if got := len(popAll(w)); got != 1 {
+		t.Errorf("with its payload inside: %d calls in flight, want the first alone", got)
+	}
 }
 
 func TestWindowServesFlowsInTurn(t *testing.T) {

@@ -31,7 +31,7 @@ var keys = []key{
 	{"mode", setMode, func(p *Parameters) string { return fmt.Sprintf("%04o", p.Mode) }},
 	word("dialect", func(p *Parameters) *string { return &p.Dialect }, known("9P2000.L").later("9P2000.u", "9P2000")),
 	{"msize", setMsize, getMsize},
-	word("zeroCopy", func(p *Parameters) *ZeroCopy { return &p.ZeroCopy }, known(ZeroCopyAuto, ZeroCopyRequire).later(ZeroCopyOff)),
+	word("zeroCopy", func(p *Parameters) *ZeroCopy { return &p.ZeroCopy }, known(ZeroCopyAuto, ZeroCopyOff, ZeroCopyRequire)),
 	quantity("zeroCopyThreshold", func(p *Parameters) *int64 { return &p.ZeroCopyThreshold }, 0, mostMsize),
 	quantity("maxInFlight", func(p *Parameters) *int64 { return &p.MaxInFlight }, 64<<10, 1<<40),
 	quantity("readAhead", func(p *Parameters) *int64 { return &p.ReadAhead }, 0, 1<<30),

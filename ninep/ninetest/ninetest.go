@@ -36,6 +36,8 @@ type Server struct {
 	UID uint32
 	// OtherUID is a user without rights on what UID owns.
 	OtherUID uint32
+	// ZeroCopy is how the suite's client carries payload.
+	ZeroCopy ninep.ZeroCopy
 	// Deviations maps the names of the rules that this server breaks by its own fault to the reason.
 	Deviations map[string]string
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 
+	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/ninep/ninetest"
 	"github.com/csi-9p/csi-9p/ninep/server"
 	"github.com/csi-9p/csi-9p/test/lab"
@@ -83,6 +84,12 @@ func TestExporterTCP(t *testing.T) {
 
 func TestExporterUnix(t *testing.T) {
 	s := exporter(t, "unix", lab.Dir(t)+"/socket")
+	ninetest.Run(t, s)
+}
+
+func TestExporterWithoutZeroCopy(t *testing.T) {
+	s := exporter(t, "unix", lab.Dir(t)+"/socket")
+	s.ZeroCopy = ninep.ZeroCopyOff
 	ninetest.Run(t, s)
 }
 

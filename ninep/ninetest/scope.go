@@ -77,7 +77,7 @@ func (s *scope) client(config ninep.Config) *scope {
 }
 
 func (s *scope) attachOptions() ninep.AttachOptions {
-	return ninep.AttachOptions{UID: s.server.UID, Aname: s.server.Aname}
+	return ninep.AttachOptions{UID: s.server.UID, Aname: s.server.Aname, ZeroCopy: s.server.ZeroCopy}
 }
 
 // keep has the fid clunked when the rule ends.

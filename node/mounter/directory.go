@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/record"
 	"github.com/csi-9p/csi-9p/driver/subdir"
 	"github.com/csi-9p/csi-9p/driver/volume"
@@ -40,6 +41,7 @@ func (v *Volume) attach(ctx context.Context, uid uint32) (*ninep.Fid, error) {
 	tree, err := v.session.Attach(ctx, ninep.AttachOptions{
 		UID: uid, Aname: v.aname, MaxPayload: int(p.Msize), Flow: v.flow,
 		Threshold: max(1, int(p.ZeroCopyThreshold)), // 0 would be the transport's own
+		ZeroCopy:  copying(p.ZeroCopy), Meter: &v.meter,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("attach %s as user %d: %w%s", v.aname, uid, err, driver.AttachAdvice(err))
@@ -49,6 +51,15 @@ func (v *Volume) attach(ctx context.Context, uid uint32) (*ninep.Fid, error) {
 		return nil, driver.Errorf(codes.FailedPrecondition, "attach %s: %w; aname has to name a directory", v.aname, unix.ENOTDIR)
 	}
 	return tree, nil
+}
+
+// copying is what the client makes of a volume's zeroCopy. That a transport is
+// zero copy which has to be is the session's to see to.
+func copying(z params.ZeroCopy) ninep.ZeroCopy {
+	if z == params.ZeroCopyOff {
+		return ninep.ZeroCopyOff
+	}
+	return ninep.ZeroCopyAuto
 }
 
 // directory walks from tree, which it returns or drops, to the volume's

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/usage"
 )
@@ -14,6 +15,8 @@ type VolumeStats struct {
 	Status
 	Session  string     // its server's URL, as in driver.ServerStats
 	Requests fuse.Stats // zero before the volume is served
+	// Sent and Received are the payload of its 9P messages.
+	Sent, Received ninep.Paths
 	// Usage is the latest count of a volume with capacity: report; its Time is
 	// zero before the first.
 	Usage usage.Count
@@ -28,6 +31,7 @@ func (vs *Volumes) VolumeStats() []VolumeStats {
 	stats := make([]VolumeStats, len(current))
 	for i, v := range current {
 		stats[i] = VolumeStats{Status: v.Status(), Session: v.session.key.server}
+		stats[i].Sent, stats[i].Received = v.meter.Paths()
 		if now := v.served.Load(); now != nil {
 			stats[i].Requests = now.conn.Stats()
 			if now.scanner != nil {

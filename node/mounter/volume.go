@@ -32,6 +32,7 @@ type Volume struct {
 	session  *session
 	root     *ninep.Fid // the volume's directory
 	flow     *transport.Flow
+	meter    ninep.Meter
 	capacity atomic.Int64
 
 	linger *time.Timer // drops the volume if nobody serves it; nil without

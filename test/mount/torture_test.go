@@ -11,11 +11,14 @@ import (
 // the operations that led to it; the same seed does the same again.
 func TestTorture(t *testing.T) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		for cache, seeds := range map[string][]string{"close-to-open": {"1", "2", "3"}, "none": {"4"}} {
-			t.Run(cache, func(t *testing.T) {
-				mount := lab.Mount(t, server.URL, "cache="+cache)
-				for _, seed := range seeds {
-					child(t, "torture", mount.Dir+"/"+seed, seed, "1500", cache, server.Name)
+		for _, c := range []struct {
+			cache, zeroCopy string
+			seeds           []string
+		}{{"close-to-open", "auto", []string{"1", "2", "3"}}, {"none", "auto", []string{"4"}}, {"none", "off", []string{"5"}}} {
+			t.Run(c.cache+"/zeroCopy="+c.zeroCopy, func(t *testing.T) {
+				mount := lab.Mount(t, server.URL, "cache="+c.cache+",zeroCopy="+c.zeroCopy)
+				for _, seed := range c.seeds {
+					child(t, "torture", mount.Dir+"/"+seed, seed, "1500", c.cache, server.Name)
 				}
 			})
 		}

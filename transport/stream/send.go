@@ -101,7 +101,7 @@ func (c *Conn) load() bool {
 			break
 		}
 		c.table.get(call.Tag).state = writing
-		if len(call.In) >= placeFrom {
+		if due(call) >= placeFrom {
 			c.in.large.Add(1)
 		}
 		c.batch.add(call)
@@ -185,10 +185,15 @@ func (c *Conn) endBatch() {
 	c.batch.reset()
 }
 
+// due is how many bytes the reply's payload may have, in In or inside Reply.
+func due(call *transport.Call) int {
+	return max(len(call.In), min(call.Inside, cap(call.Reply)))
+}
+
 // retire takes a call that was replied to out of the books. The caller holds
 // c.mu.
 func (c *Conn) retire(e *entry) {
-	if len(e.call.In) >= placeFrom {
+	if due(e.call) >= placeFrom {
 		c.in.large.Add(-1)
 	}
 	c.window.Release(e.call)

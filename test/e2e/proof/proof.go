@@ -29,6 +29,7 @@ func Proofs() []suite.Proof {
 		{Name: "tls-exporter", About: "the exporter's manifests serve the cluster over TLS, and refuse a stranger's certificate", Run: tlsExporter},
 		{Name: "examples", About: "the API server accepts every example of the repository", Run: examples},
 		{Name: "metrics", About: "every process tells its metrics and its health", Run: metrics},
+		{Name: "zero-copy", About: "zeroCopy decides whether the mounter copies a volume's data, and its metrics say so", Run: zeroCopy},
 		{Name: "fifty", About: "50 claims and pods at once", Run: fifty},
 		{Name: "node-rollout", About: "the node plugin is rolled under verified I/O: no error, no pause over a second", Run: nodeRollout},
 		{Name: "controller-killed", About: "the controller is killed in the middle of provisioning: one directory a claim", Run: controllerKilled},
