@@ -97,7 +97,7 @@ func TestACallOverTLSAllocatesNothingOfOurs(t *testing.T) {
 		kind.call.Done = s
 		got := testing.AllocsPerRun(50, func() { c.Submit(kind.call); <-s })
 		t.Logf("%s: %v allocations, crypto/tls alone %v", kind.name, got, bare)
-		if got > bare+bare/8 { // sync.Pool loses some at random under the race detector
+		if got > bare+bare/8+poolLoss {
 			t.Errorf("%s: %v allocations, crypto/tls alone has %v", kind.name, got, bare)
 		}
 	}
