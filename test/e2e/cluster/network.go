@@ -43,12 +43,7 @@ func (n *Node) connect() error {
 	if err := netlink.LinkSetUp(veth); err != nil {
 		return err
 	}
-	space, err := netns.GetFromPid(n.init.Process.Pid)
-	if err != nil {
-		return err
-	}
-	defer space.Close()
-	inside, err := netlink.NewHandleAt(space)
+	inside, err := n.inside()
 	if err != nil {
 		return err
 	}
@@ -83,14 +78,19 @@ func (n *Node) routeTo(add func(*netlink.Route) error) error {
 	return nil
 }
 
-// introduce adds the route to the pods of other to n.
-func (n *Node) introduce(other *Node) error {
+// inside is a handle on the network of the node, to be closed.
+func (n *Node) inside() (*netlink.Handle, error) {
 	space, err := netns.GetFromPid(n.init.Process.Pid)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer space.Close()
-	inside, err := netlink.NewHandleAt(space)
+	return netlink.NewHandleAt(space)
+}
+
+// introduce adds the route to the pods of other to n.
+func (n *Node) introduce(other *Node) error {
+	inside, err := n.inside()
 	if err != nil {
 		return err
 	}

@@ -51,13 +51,8 @@ func (s *scene) handle(claim string) string {
 
 // podIP is the address of the first pod of a component, on the node if one is given.
 func (s *scene) podIP(component, node string) string {
-	list, err := s.Cluster.Client.CoreV1().Pods(driverNamespace).List(s.Context(),
-		metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=" + component})
-	if err != nil {
-		s.Fatalf("looking for the driver's pods: %v", err)
-	}
-	for _, p := range list.Items {
-		if p.DeletionTimestamp == nil && (node == "" || p.Spec.NodeName == node) {
+	for _, p := range s.driverPods(component) {
+		if node == "" || p.Spec.NodeName == node {
 			return p.Status.PodIP
 		}
 	}

@@ -21,10 +21,10 @@ func nodeRollout(t *suite.T) {
 	volumes := []*verifier{s.verify("volume1", "data", "node1"), s.verify("volume2", "data", "node2")}
 	disk := s.verify("disk", "", "node1")
 
-	before := s.driverPods("node")
+	before := s.podNames("node")
 	s.kubectl("-n", driverNamespace, "rollout", "restart", "daemonset/csi-9p-node")
 	s.kubectl("-n", driverNamespace, "rollout", "status", "daemonset/csi-9p-node", "--timeout=120s")
-	if after := s.driverPods("node"); slices.ContainsFunc(after, func(p string) bool { return slices.Contains(before, p) }) {
+	if after := s.podNames("node"); slices.ContainsFunc(after, func(p string) bool { return slices.Contains(before, p) }) {
 		s.Fatalf("the node plugin was not replaced: %v before, %v after", before, after)
 	}
 	s.once("newcomer", "data", "ls /vol", on("node2"))
@@ -104,20 +104,23 @@ func (s *scene) mountsGone(node string) {
 	})
 }
 
-// driverPods are the names of the driver's pods of a component.
-func (s *scene) driverPods(component string) []string {
+// podNames are the names of the driver's pods of a component.
+func (s *scene) podNames(component string) []string {
+	var names []string
+	for _, p := range s.driverPods(component) {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// driverPods are the driver's pods of a component, but for those on their way out.
+func (s *scene) driverPods(component string) []corev1.Pod {
 	list, err := s.Cluster.Client.CoreV1().Pods(driverNamespace).List(s.Context(),
 		metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=" + component})
 	if err != nil {
 		s.Fatalf("looking for the driver's pods: %v", err)
 	}
-	var names []string
-	for _, p := range list.Items {
-		if p.DeletionTimestamp == nil {
-			names = append(names, p.Name)
-		}
-	}
-	return names
+	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
 }
 
 func (s *scene) kubectl(args ...string) string {
