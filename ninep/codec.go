@@ -19,6 +19,7 @@ type codec struct {
 	buf      []byte // encoding: what was written; decoding: what is left
 	payload  []byte // encoding: payload met, counted but not written
 	decoding bool
+	dialect  Dialect
 	err      error
 }
 
@@ -75,6 +76,16 @@ func (c *codec) u64(v *uint64) {
 }
 
 func (c *codec) fid(v *FID) { c.u32((*uint32)(v)) }
+
+// uid codes an owner by number, which 9P2000 leaves out.
+func (c *codec) uid(v *uint32) {
+	switch {
+	case c.dialect != DialectLegacy:
+		c.u32(v)
+	case c.decoding:
+		*v = NoUID
+	}
+}
 
 func (c *codec) str(v *string) {
 	if c.decoding {
@@ -153,10 +164,13 @@ func (c *codec) data(v *[]byte) {
 	}
 }
 
+// Append is [Dialect.Append] of 9P2000.L.
+func Append(dst []byte, tag uint16, m Message) ([]byte, error) { return DialectL.Append(dst, tag, m) }
+
 // Append appends the head of the message to dst: all of it but the payload of Twrite, Rread and Rreaddir, which size[4]
 // counts and which [Payload] returns. It fails only with [ErrTooLong], or when a walk has more than [MaxWalk] names.
-func Append(dst []byte, tag uint16, m Message) ([]byte, error) {
-	c := codec{buf: begin(dst, m.Type(), tag)}
+func (d Dialect) Append(dst []byte, tag uint16, m Message) ([]byte, error) {
+	c := codec{buf: begin(dst, m.Type(), tag), dialect: d}
 	m.fields(&c)
 	return c.end(len(dst))
 }
@@ -208,10 +222,13 @@ func ParseHeader(b []byte) (Header, error) {
 	return h, nil
 }
 
+// Decode is [Dialect.Decode] of 9P2000.L.
+func Decode(frame []byte) (tag uint16, m Message, err error) { return DialectL.Decode(frame) }
+
 // Decode decodes a whole, contiguous message. Strings are copied; a payload aliases the frame. The tag is returned
 // even with an error, if the frame was long enough to hold one. Errors wrap [ErrMalformed], and [ErrUnknownType] too
-// where the type is none of 9P2000.L.
-func Decode(frame []byte) (tag uint16, m Message, err error) {
+// where the type is none of the dialect's.
+func (d Dialect) Decode(frame []byte) (tag uint16, m Message, err error) {
 	h, err := ParseHeader(frame)
 	if err != nil {
 		return h.Tag, nil, err
@@ -219,19 +236,22 @@ func Decode(frame []byte) (tag uint16, m Message, err error) {
 	if int64(h.Size) != int64(len(frame)) {
 		return h.Tag, nil, fmt.Errorf("%w: size %d in a frame of %d bytes", ErrMalformed, h.Size, len(frame))
 	}
-	if m = NewMessage(h.Type); m == nil {
+	if m = d.NewMessage(h.Type); m == nil {
 		return h.Tag, nil, fmt.Errorf("%w: %w %d", ErrMalformed, ErrUnknownType, h.Type)
 	}
-	if err := DecodeBody(frame[HeaderSize:], m); err != nil {
+	if err := d.DecodeBody(frame[HeaderSize:], m); err != nil {
 		return h.Tag, nil, err
 	}
 	return h.Tag, m, nil
 }
 
+// DecodeBody is [Dialect.DecodeBody] of 9P2000.L.
+func DecodeBody(body []byte, m Message) error { return DialectL.DecodeBody(body, m) }
+
 // DecodeBody decodes what follows the header into m, whose type the caller knows from there. Every byte of the body
 // must belong to the message. Errors wrap [ErrMalformed].
-func DecodeBody(body []byte, m Message) error {
-	c := codec{buf: body, decoding: true}
+func (d Dialect) DecodeBody(body []byte, m Message) error {
+	c := codec{buf: body, decoding: true, dialect: d}
 	m.fields(&c)
 	if c.err == nil && len(c.buf) != 0 {
 		c.fail("%d bytes after the end", len(c.buf))

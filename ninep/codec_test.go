@@ -11,10 +11,15 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
-// frame returns the whole message, head and payload.
+// frame returns the whole message of 9P2000.L, head and payload.
 func frame(t testing.TB, tag uint16, m ninep.Message) []byte {
 	t.Helper()
-	b, err := ninep.Append(nil, tag, m)
+	return frameIn(t, ninep.DialectL, tag, m)
+}
+
+func frameIn(t testing.TB, d ninep.Dialect, tag uint16, m ninep.Message) []byte {
+	t.Helper()
+	b, err := d.Append(nil, tag, m)
 	if err != nil {
 		t.Fatalf("Append(%v): %v", m.Type(), err)
 	}
@@ -59,15 +64,55 @@ func TestMessagesHaveTheBytesOfTheProtocol(t *testing.T) {
 	}
 }
 
-// filled returns a message of the type with a distinct value in every field.
-func filled(typ ninep.MsgType) ninep.Message {
-	m := ninep.NewMessage(typ)
+// filled returns a message of the type with a distinct value in every field that the dialect has.
+func filled(d ninep.Dialect, typ ninep.MsgType) ninep.Message {
+	m := d.NewMessage(typ)
 	if m == nil {
 		return nil
 	}
 	n := uint64(1)
 	fill(reflect.ValueOf(m).Elem(), &n)
+	switch m := m.(type) {
+	case *ninep.Tattach:
+		m.UID = numberIn(d, m.UID)
+	case *ninep.Tauth:
+		m.UID = numberIn(d, m.UID)
+	case *ninep.Tcreate:
+		m.Extension = extensionIn(d, m.Extension)
+	case *ninep.Rstat:
+		m.Stat = statIn(d, m.Stat)
+	case *ninep.Twstat:
+		m.Stat = statIn(d, m.Stat)
+	case *ninep.Rerror:
+		if d == ninep.DialectL {
+			m.Ename = ""
+		}
+		if d == ninep.DialectLegacy {
+			m.Errno = 0
+		}
+	}
 	return m
+}
+
+// statIn is what of a Stat the dialect carries.
+func statIn(d ninep.Dialect, s ninep.Stat) ninep.Stat {
+	s.Extension = extensionIn(d, s.Extension)
+	s.NUID, s.NGID, s.NMUID = numberIn(d, s.NUID), numberIn(d, s.NGID), numberIn(d, s.NMUID)
+	return s
+}
+
+func numberIn(d ninep.Dialect, n uint32) uint32 {
+	if d == ninep.DialectLegacy {
+		return ninep.NoUID
+	}
+	return n
+}
+
+func extensionIn(d ninep.Dialect, s string) string {
+	if d != ninep.DialectU {
+		return ""
+	}
+	return s
 }
 
 func fill(v reflect.Value, n *uint64) {
@@ -90,32 +135,37 @@ func fill(v reflect.Value, n *uint64) {
 }
 
 func TestEveryMessageSurvivesTheRoundTrip(t *testing.T) {
-	seen := 0
-	for typ := range 256 {
-		m := filled(ninep.MsgType(typ))
-		if m == nil {
-			continue
-		}
-		seen++
-		if m.Type() != ninep.MsgType(typ) {
-			t.Errorf("NewMessage(%d).Type() = %d", typ, m.Type())
-		}
-		b := frame(t, 77, m)
-		tag, got, err := ninep.Decode(b)
-		if err != nil || tag != 77 || !reflect.DeepEqual(got, m) {
-			t.Errorf("%v: got %+v (tag %d, %v), want %+v", m.Type(), got, tag, err, m)
-		}
-		for cut := ninep.HeaderSize; cut < len(b); cut++ {
-			if m.Type() == ninep.TypeTfsync && cut == len(b)-4 {
-				continue // the short form of old clients
+	for d, messages := range map[ninep.Dialect]int{ninep.DialectL: 58, ninep.DialectU: 27, ninep.DialectLegacy: 27} {
+		seen := 0
+		for typ := range 256 {
+			if m := filled(d, ninep.MsgType(typ)); m != nil {
+				seen++
+				surviveRoundTrip(t, d, ninep.MsgType(typ), m)
 			}
-			if err := ninep.DecodeBody(b[ninep.HeaderSize:cut], ninep.NewMessage(m.Type())); !errors.Is(err, ninep.ErrMalformed) {
-				t.Errorf("%v cut to %d of %d bytes: %v", m.Type(), cut, len(b), err)
-			}
+		}
+		if seen != messages {
+			t.Errorf("%d messages, %v and its errors have %d", seen, d, messages)
 		}
 	}
-	if seen != 58 {
-		t.Errorf("%d messages, 9P2000.L and its errors have 58", seen)
+}
+
+func surviveRoundTrip(t *testing.T, d ninep.Dialect, typ ninep.MsgType, m ninep.Message) {
+	t.Helper()
+	if m.Type() != typ {
+		t.Errorf("NewMessage(%d).Type() = %d", typ, m.Type())
+	}
+	b := frameIn(t, d, 77, m)
+	tag, got, err := d.Decode(b)
+	if err != nil || tag != 77 || !reflect.DeepEqual(got, m) {
+		t.Errorf("%v %v: got %+v (tag %d, %v), want %+v", d, m.Type(), got, tag, err, m)
+	}
+	for cut := ninep.HeaderSize; cut < len(b); cut++ {
+		if m.Type() == ninep.TypeTfsync && cut == len(b)-4 {
+			continue // the short form of old clients
+		}
+		if err := d.DecodeBody(b[ninep.HeaderSize:cut], d.NewMessage(m.Type())); !errors.Is(err, ninep.ErrMalformed) {
+			t.Errorf("%v %v cut to %d of %d bytes: %v", d, m.Type(), cut, len(b), err)
+		}
 	}
 }
 
@@ -206,22 +256,25 @@ func TestDirents(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for typ := range 256 {
-		if m := filled(ninep.MsgType(typ)); m != nil {
-			f.Add(frame(f, 1, m))
+	for _, d := range everyDialect {
+		for typ := range 256 {
+			if m := filled(d, ninep.MsgType(typ)); m != nil {
+				f.Add(byte(d), frameIn(f, d, 1, m))
+			}
 		}
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		tag, m, err := ninep.Decode(b)
+	f.Fuzz(func(t *testing.T, dialect byte, b []byte) {
+		d := everyDialect[int(dialect)%len(everyDialect)]
+		tag, m, err := d.Decode(b)
 		if err != nil {
 			return
 		}
-		again := frame(t, tag, m)
+		again := frameIn(t, d, tag, m)
 		if fsync, ok := m.(*ninep.Tfsync); ok && fsync.DataOnly == 0 {
 			return // two encodings mean the same
 		}
 		if !bytes.Equal(again, b) {
-			t.Errorf("%v: %x came back as %x", m.Type(), b, again)
+			t.Errorf("%v %v: %x came back as %x", d, m.Type(), b, again)
 		}
 	})
 }

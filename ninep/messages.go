@@ -8,7 +8,8 @@ import (
 // MsgType is the number of a message.
 type MsgType uint8
 
-// Numbers of the messages of 9P2000.L. A reply's is its request's plus one, or that of Rlerror.
+// Numbers of the messages. A reply's is its request's plus one, or an error's: that of Rlerror in 9P2000.L, of Rerror in the
+// others.
 const (
 	TypeRlerror      MsgType = 7
 	TypeTstatfs      MsgType = 8
@@ -60,6 +61,10 @@ const (
 	TypeRflush       MsgType = 109
 	TypeTwalk        MsgType = 110
 	TypeRwalk        MsgType = 111
+	TypeTopen        MsgType = 112
+	TypeRopen        MsgType = 113
+	TypeTcreate      MsgType = 114
+	TypeRcreate      MsgType = 115
 	TypeTread        MsgType = 116
 	TypeRread        MsgType = 117
 	TypeTwrite       MsgType = 118
@@ -68,12 +73,16 @@ const (
 	TypeRclunk       MsgType = 121
 	TypeTremove      MsgType = 122
 	TypeRremove      MsgType = 123
+	TypeTstat        MsgType = 124
+	TypeRstat        MsgType = 125
+	TypeTwstat       MsgType = 126
+	TypeRwstat       MsgType = 127
 )
 
-// ErrUnknownType means that a message has a number that is none of 9P2000.L's.
+// ErrUnknownType means that a message has a number that is none of the dialect's.
 var ErrUnknownType = errors.New("unknown message type")
 
-// Message is a message of 9P2000.L: a pointer to one of the structs below, whose fields stand in the order of the wire.
+// Message is a message: a pointer to one of the structs below, whose fields stand in the order of the wire.
 type Message interface {
 	// Type returns the message's number.
 	Type() MsgType
@@ -81,13 +90,8 @@ type Message interface {
 	fields(c *codec)
 }
 
-// NewMessage returns an empty message of the type, nil for a number that is none of 9P2000.L's.
-func NewMessage(t MsgType) Message {
-	if k, ok := kinds[t]; ok {
-		return k.make()
-	}
-	return nil
-}
+// NewMessage is [Dialect.NewMessage] of 9P2000.L.
+func NewMessage(t MsgType) Message { return DialectL.NewMessage(t) }
 
 func (t MsgType) String() string {
 	if k, ok := kinds[t]; ok {
@@ -96,68 +100,85 @@ func (t MsgType) String() string {
 	return fmt.Sprintf("message type %d", uint8(t))
 }
 
+// kind is what the codec knows of a type.
 type kind struct {
 	name string
+	in   uint8 // the dialects that have it: 1<<Dialect
 	make func() Message
 }
 
+// Sets of dialects.
+const (
+	onlyL     = 1 << DialectL
+	classical = 1<<DialectU | 1<<DialectLegacy
+	every     = onlyL | classical
+)
+
 var kinds = map[MsgType]kind{
-	TypeRlerror:      {"Rlerror", func() Message { return new(Rlerror) }},
-	TypeTstatfs:      {"Tstatfs", func() Message { return new(Tstatfs) }},
-	TypeRstatfs:      {"Rstatfs", func() Message { return new(Rstatfs) }},
-	TypeTlopen:       {"Tlopen", func() Message { return new(Tlopen) }},
-	TypeRlopen:       {"Rlopen", func() Message { return new(Rlopen) }},
-	TypeTlcreate:     {"Tlcreate", func() Message { return new(Tlcreate) }},
-	TypeRlcreate:     {"Rlcreate", func() Message { return new(Rlcreate) }},
-	TypeTsymlink:     {"Tsymlink", func() Message { return new(Tsymlink) }},
-	TypeRsymlink:     {"Rsymlink", func() Message { return new(Rsymlink) }},
-	TypeTmknod:       {"Tmknod", func() Message { return new(Tmknod) }},
-	TypeRmknod:       {"Rmknod", func() Message { return new(Rmknod) }},
-	TypeTrename:      {"Trename", func() Message { return new(Trename) }},
-	TypeRrename:      {"Rrename", func() Message { return new(Rrename) }},
-	TypeTreadlink:    {"Treadlink", func() Message { return new(Treadlink) }},
-	TypeRreadlink:    {"Rreadlink", func() Message { return new(Rreadlink) }},
-	TypeTgetattr:     {"Tgetattr", func() Message { return new(Tgetattr) }},
-	TypeRgetattr:     {"Rgetattr", func() Message { return new(Rgetattr) }},
-	TypeTsetattr:     {"Tsetattr", func() Message { return new(Tsetattr) }},
-	TypeRsetattr:     {"Rsetattr", func() Message { return new(Rsetattr) }},
-	TypeTxattrwalk:   {"Txattrwalk", func() Message { return new(Txattrwalk) }},
-	TypeRxattrwalk:   {"Rxattrwalk", func() Message { return new(Rxattrwalk) }},
-	TypeTxattrcreate: {"Txattrcreate", func() Message { return new(Txattrcreate) }},
-	TypeRxattrcreate: {"Rxattrcreate", func() Message { return new(Rxattrcreate) }},
-	TypeTreaddir:     {"Treaddir", func() Message { return new(Treaddir) }},
-	TypeRreaddir:     {"Rreaddir", func() Message { return new(Rreaddir) }},
-	TypeTfsync:       {"Tfsync", func() Message { return new(Tfsync) }},
-	TypeRfsync:       {"Rfsync", func() Message { return new(Rfsync) }},
-	TypeTlock:        {"Tlock", func() Message { return new(Tlock) }},
-	TypeRlock:        {"Rlock", func() Message { return new(Rlock) }},
-	TypeTgetlock:     {"Tgetlock", func() Message { return new(Tgetlock) }},
-	TypeRgetlock:     {"Rgetlock", func() Message { return new(Rgetlock) }},
-	TypeTlink:        {"Tlink", func() Message { return new(Tlink) }},
-	TypeRlink:        {"Rlink", func() Message { return new(Rlink) }},
-	TypeTmkdir:       {"Tmkdir", func() Message { return new(Tmkdir) }},
-	TypeRmkdir:       {"Rmkdir", func() Message { return new(Rmkdir) }},
-	TypeTrenameat:    {"Trenameat", func() Message { return new(Trenameat) }},
-	TypeRrenameat:    {"Rrenameat", func() Message { return new(Rrenameat) }},
-	TypeTunlinkat:    {"Tunlinkat", func() Message { return new(Tunlinkat) }},
-	TypeRunlinkat:    {"Runlinkat", func() Message { return new(Runlinkat) }},
-	TypeTversion:     {"Tversion", func() Message { return new(Tversion) }},
-	TypeRversion:     {"Rversion", func() Message { return new(Rversion) }},
-	TypeTauth:        {"Tauth", func() Message { return new(Tauth) }},
-	TypeRauth:        {"Rauth", func() Message { return new(Rauth) }},
-	TypeTattach:      {"Tattach", func() Message { return new(Tattach) }},
-	TypeRattach:      {"Rattach", func() Message { return new(Rattach) }},
-	TypeRerror:       {"Rerror", func() Message { return new(Rerror) }},
-	TypeTflush:       {"Tflush", func() Message { return new(Tflush) }},
-	TypeRflush:       {"Rflush", func() Message { return new(Rflush) }},
-	TypeTwalk:        {"Twalk", func() Message { return new(Twalk) }},
-	TypeRwalk:        {"Rwalk", func() Message { return new(Rwalk) }},
-	TypeTread:        {"Tread", func() Message { return new(Tread) }},
-	TypeRread:        {"Rread", func() Message { return new(Rread) }},
-	TypeTwrite:       {"Twrite", func() Message { return new(Twrite) }},
-	TypeRwrite:       {"Rwrite", func() Message { return new(Rwrite) }},
-	TypeTclunk:       {"Tclunk", func() Message { return new(Tclunk) }},
-	TypeRclunk:       {"Rclunk", func() Message { return new(Rclunk) }},
-	TypeTremove:      {"Tremove", func() Message { return new(Tremove) }},
-	TypeRremove:      {"Rremove", func() Message { return new(Rremove) }},
+	TypeRlerror:      {"Rlerror", onlyL, func() Message { return new(Rlerror) }},
+	TypeTstatfs:      {"Tstatfs", onlyL, func() Message { return new(Tstatfs) }},
+	TypeRstatfs:      {"Rstatfs", onlyL, func() Message { return new(Rstatfs) }},
+	TypeTlopen:       {"Tlopen", onlyL, func() Message { return new(Tlopen) }},
+	TypeRlopen:       {"Rlopen", onlyL, func() Message { return new(Rlopen) }},
+	TypeTlcreate:     {"Tlcreate", onlyL, func() Message { return new(Tlcreate) }},
+	TypeRlcreate:     {"Rlcreate", onlyL, func() Message { return new(Rlcreate) }},
+	TypeTsymlink:     {"Tsymlink", onlyL, func() Message { return new(Tsymlink) }},
+	TypeRsymlink:     {"Rsymlink", onlyL, func() Message { return new(Rsymlink) }},
+	TypeTmknod:       {"Tmknod", onlyL, func() Message { return new(Tmknod) }},
+	TypeRmknod:       {"Rmknod", onlyL, func() Message { return new(Rmknod) }},
+	TypeTrename:      {"Trename", onlyL, func() Message { return new(Trename) }},
+	TypeRrename:      {"Rrename", onlyL, func() Message { return new(Rrename) }},
+	TypeTreadlink:    {"Treadlink", onlyL, func() Message { return new(Treadlink) }},
+	TypeRreadlink:    {"Rreadlink", onlyL, func() Message { return new(Rreadlink) }},
+	TypeTgetattr:     {"Tgetattr", onlyL, func() Message { return new(Tgetattr) }},
+	TypeRgetattr:     {"Rgetattr", onlyL, func() Message { return new(Rgetattr) }},
+	TypeTsetattr:     {"Tsetattr", onlyL, func() Message { return new(Tsetattr) }},
+	TypeRsetattr:     {"Rsetattr", onlyL, func() Message { return new(Rsetattr) }},
+	TypeTxattrwalk:   {"Txattrwalk", onlyL, func() Message { return new(Txattrwalk) }},
+	TypeRxattrwalk:   {"Rxattrwalk", onlyL, func() Message { return new(Rxattrwalk) }},
+	TypeTxattrcreate: {"Txattrcreate", onlyL, func() Message { return new(Txattrcreate) }},
+	TypeRxattrcreate: {"Rxattrcreate", onlyL, func() Message { return new(Rxattrcreate) }},
+	TypeTreaddir:     {"Treaddir", onlyL, func() Message { return new(Treaddir) }},
+	TypeRreaddir:     {"Rreaddir", onlyL, func() Message { return new(Rreaddir) }},
+	TypeTfsync:       {"Tfsync", onlyL, func() Message { return new(Tfsync) }},
+	TypeRfsync:       {"Rfsync", onlyL, func() Message { return new(Rfsync) }},
+	TypeTlock:        {"Tlock", onlyL, func() Message { return new(Tlock) }},
+	TypeRlock:        {"Rlock", onlyL, func() Message { return new(Rlock) }},
+	TypeTgetlock:     {"Tgetlock", onlyL, func() Message { return new(Tgetlock) }},
+	TypeRgetlock:     {"Rgetlock", onlyL, func() Message { return new(Rgetlock) }},
+	TypeTlink:        {"Tlink", onlyL, func() Message { return new(Tlink) }},
+	TypeRlink:        {"Rlink", onlyL, func() Message { return new(Rlink) }},
+	TypeTmkdir:       {"Tmkdir", onlyL, func() Message { return new(Tmkdir) }},
+	TypeRmkdir:       {"Rmkdir", onlyL, func() Message { return new(Rmkdir) }},
+	TypeTrenameat:    {"Trenameat", onlyL, func() Message { return new(Trenameat) }},
+	TypeRrenameat:    {"Rrenameat", onlyL, func() Message { return new(Rrenameat) }},
+	TypeTunlinkat:    {"Tunlinkat", onlyL, func() Message { return new(Tunlinkat) }},
+	TypeRunlinkat:    {"Runlinkat", onlyL, func() Message { return new(Runlinkat) }},
+	TypeTversion:     {"Tversion", every, func() Message { return new(Tversion) }},
+	TypeRversion:     {"Rversion", every, func() Message { return new(Rversion) }},
+	TypeTauth:        {"Tauth", every, func() Message { return new(Tauth) }},
+	TypeRauth:        {"Rauth", every, func() Message { return new(Rauth) }},
+	TypeTattach:      {"Tattach", every, func() Message { return new(Tattach) }},
+	TypeRattach:      {"Rattach", every, func() Message { return new(Rattach) }},
+	TypeRerror:       {"Rerror", every, func() Message { return new(Rerror) }},
+	TypeTflush:       {"Tflush", every, func() Message { return new(Tflush) }},
+	TypeRflush:       {"Rflush", every, func() Message { return new(Rflush) }},
+	TypeTwalk:        {"Twalk", every, func() Message { return new(Twalk) }},
+	TypeRwalk:        {"Rwalk", every, func() Message { return new(Rwalk) }},
+	TypeTread:        {"Tread", every, func() Message { return new(Tread) }},
+	TypeRread:        {"Rread", every, func() Message { return new(Rread) }},
+	TypeTwrite:       {"Twrite", every, func() Message { return new(Twrite) }},
+	TypeRwrite:       {"Rwrite", every, func() Message { return new(Rwrite) }},
+	TypeTclunk:       {"Tclunk", every, func() Message { return new(Tclunk) }},
+	TypeRclunk:       {"Rclunk", every, func() Message { return new(Rclunk) }},
+	TypeTremove:      {"Tremove", every, func() Message { return new(Tremove) }},
+	TypeRremove:      {"Rremove", every, func() Message { return new(Rremove) }},
+	TypeTopen:        {"Topen", classical, func() Message { return new(Topen) }},
+	TypeRopen:        {"Ropen", classical, func() Message { return new(Ropen) }},
+	TypeTcreate:      {"Tcreate", classical, func() Message { return new(Tcreate) }},
+	TypeRcreate:      {"Rcreate", classical, func() Message { return new(Rcreate) }},
+	TypeTstat:        {"Tstat", classical, func() Message { return new(Tstat) }},
+	TypeRstat:        {"Rstat", classical, func() Message { return new(Rstat) }},
+	TypeTwstat:       {"Twstat", classical, func() Message { return new(Twstat) }},
+	TypeRwstat:       {"Rwstat", classical, func() Message { return new(Rwstat) }},
 }

@@ -45,7 +45,7 @@ type Tauth struct {
 	Afid  FID
 	Uname string
 	Aname string
-	UID   uint32
+	UID   uint32 // not in 9P2000
 }
 
 // Type returns the message's number.
@@ -55,7 +55,7 @@ func (m *Tauth) fields(c *codec) {
 	c.fid(&m.Afid)
 	c.str(&m.Uname)
 	c.str(&m.Aname)
-	c.u32(&m.UID)
+	c.uid(&m.UID)
 }
 
 // Rauth answers Tauth.
@@ -76,7 +76,7 @@ type Tattach struct {
 	Afid  FID
 	Uname string
 	Aname string
-	UID   uint32
+	UID   uint32 // not in 9P2000
 }
 
 // Type returns the message's number.
@@ -87,7 +87,7 @@ func (m *Tattach) fields(c *codec) {
 	c.fid(&m.Afid)
 	c.str(&m.Uname)
 	c.str(&m.Aname)
-	c.u32(&m.UID)
+	c.uid(&m.UID)
 }
 
 // Rattach answers Tattach.
@@ -102,16 +102,23 @@ func (m *Rattach) fields(c *codec) {
 	c.qid(&m.QID)
 }
 
-// Rerror is what nfs-ganesha answers in place of Rlerror, its number bare as there.
+// Rerror answers any request that failed, by a text, and on 9P2000.u by a number beside it that is the server's errno. On
+// 9P2000.L it is what nfs-ganesha answers in place of Rlerror, the number alone as there.
 type Rerror struct {
-	Errno uint32
+	Ename string // not in 9P2000.L
+	Errno uint32 // not in 9P2000
 }
 
 // Type returns the message's number.
 func (*Rerror) Type() MsgType { return TypeRerror }
 
 func (m *Rerror) fields(c *codec) {
-	c.u32(&m.Errno)
+	if c.dialect != DialectL {
+		c.str(&m.Ename)
+	}
+	if c.dialect != DialectLegacy {
+		c.u32(&m.Errno)
+	}
 }
 
 // Tflush says that the answer to OldTag is no longer wanted.
