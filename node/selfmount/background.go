@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// ReadyFD is the descriptor on which a process started by Background reports.
+// ReadyFD is the descriptor on which a process started by Start or Background reports.
 const ReadyFD = 3
 
 // readyMark is the report of success; everything else is an error's text.
@@ -29,16 +29,26 @@ func Background(ctx context.Context, args []string, log *os.File) error {
 	if log == nil {
 		log = null
 	}
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := Start(ctx, cmd); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}
+
+// Start starts a command that has a Reporter, and returns when it has reported:
+// nil once its mount is usable, and then the process is the caller's; or what it
+// failed with, and then it has ended.
+func Start(ctx context.Context, cmd *exec.Cmd) error {
 	report, reporter, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer report.Close()
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, log, log
 	cmd.ExtraFiles = []*os.File{reporter}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	_ = reporter.Close()
 	if err != nil {
@@ -48,7 +58,7 @@ func Background(ctx context.Context, args []string, log *os.File) error {
 	defer stop()
 	said, err := io.ReadAll(report)
 	if err == nil && string(said) == readyMark {
-		return cmd.Process.Release()
+		return nil
 	}
 	waitErr := cmd.Wait()
 	if len(said) > 0 {
@@ -57,10 +67,10 @@ func Background(ctx context.Context, args []string, log *os.File) error {
 	return errors.Join(fmt.Errorf("the mounting process ended without a word: %w", errors.Join(waitErr, ctx.Err())), err)
 }
 
-// Reporter tells the process that called Background how it went.
+// Reporter tells the process that called Start or Background how it went.
 type Reporter struct{ pipe *os.File }
 
-// NewReporter returns the reporter of a process that Background started. It
+// NewReporter returns the reporter of a process that Start or Background started. It
 // leaves the directory that the process was started in, so as not to hold it.
 func NewReporter() (*Reporter, error) {
 	syscall.CloseOnExec(ReadyFD)

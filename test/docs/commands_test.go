@@ -13,7 +13,7 @@ import (
 	"github.com/csi-9p/csi-9p/test/lab"
 )
 
-// verbs are the commands of the binary with their flags, as --help has them.
+// verbs are the commands of the binary, "bench" and "bench sweep", with their flags, as --help has them.
 func verbs(t *testing.T) map[string][]string {
 	t.Helper()
 	binary := lab.Binary(t)
@@ -24,20 +24,27 @@ func verbs(t *testing.T) map[string][]string {
 		}
 		return string(out)
 	}
-	_, list, _ := strings.Cut(help(), "Available Commands:\n")
 	all := map[string][]string{}
-	for _, m := range regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(list, -1) {
-		if m[1] == "help" {
-			continue
+	var add func(verb string)
+	add = func(verb string) {
+		text := help(strings.Fields(verb)...)
+		_, commands, _ := strings.Cut(text, "Available Commands:\n")
+		commands, _, _ = strings.Cut(commands, "\n\n")
+		for _, m := range regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(commands, -1) {
+			if m[1] != "help" {
+				add(strings.TrimSpace(verb + " " + m[1]))
+			}
 		}
-		_, list, _ := strings.Cut(help(m[1]), "Flags:\n")
+		_, list, _ := strings.Cut(text, "Flags:\n")
 		for _, flag := range regexp.MustCompile(`(?m)^ +(?:(-\w), )?(--[\w-]+)`).FindAllStringSubmatch(list, -1) {
-			all[m[1]] = append(all[m[1]], flag[2])
+			all[verb] = append(all[verb], flag[2])
 			if flag[1] != "" {
-				all[m[1]] = append(all[m[1]], flag[1])
+				all[verb] = append(all[verb], flag[1])
 			}
 		}
 	}
+	add("")
+	delete(all, "")
 	if len(all) < 6 {
 		t.Fatalf("only %d commands were found", len(all))
 	}
@@ -45,7 +52,7 @@ func verbs(t *testing.T) map[string][]string {
 }
 
 var (
-	command = regexp.MustCompile(`(?:^(?:\$ |sudo )?| -- )(?:\S*/)?csi-9p ([a-z]+)\b(.*)`)
+	command = regexp.MustCompile(`(?:^(?:\$ |sudo )?| -- )(?:\S*/)?csi-9p ([a-z]+)\b((?: [a-z]+)?)(.*)`)
 	flag    = regexp.MustCompile(`(?:^|\s)(--[a-z][\w-]*|-[a-z]\b)`)
 )
 
@@ -56,15 +63,19 @@ func TestCommands(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, text := range commandTexts(p) {
 			for _, m := range command.FindAllStringSubmatch(text, -1) {
-				flags, ok := known[m[1]]
+				verb := m[1]
+				if _, ok := known[verb+m[2]]; ok {
+					verb += m[2]
+				}
+				flags, ok := known[verb]
 				if !ok {
-					t.Errorf("%s: there is no command csi-9p %s", p.path, m[1])
+					t.Errorf("%s: there is no command csi-9p %s", p.path, verb)
 					continue
 				}
 				seen++
-				for _, f := range flag.FindAllStringSubmatch(m[2], -1) {
+				for _, f := range flag.FindAllStringSubmatch(m[3], -1) {
 					if !slices.Contains(flags, f[1]) {
-						t.Errorf("%s: csi-9p %s has no flag %s", p.path, m[1], f[1])
+						t.Errorf("%s: csi-9p %s has no flag %s", p.path, verb, f[1])
 					}
 				}
 			}

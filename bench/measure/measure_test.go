@@ -1,0 +1,142 @@
+package measure_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/csi-9p/csi-9p/bench/measure"
+)
+
+func TestQuantile(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		q      float64
+		want   float64
+	}{
+		{nil, 0.5, 0},
+		{[]float64{7}, 0.25, 7},
+		{[]float64{3, 1, 2}, 0.5, 2},
+		{[]float64{4, 1, 2, 3}, 0.5, 2.5},
+		{[]float64{5, 4, 3, 2, 1}, 0.25, 2},
+		{[]float64{5, 4, 3, 2, 1}, 0.75, 4},
+		{[]float64{1, 2}, 1, 2},
+		{[]float64{1, 2}, 0, 1},
+	} {
+		if got := measure.Quantile(test.values, test.q); got != test.want {
+			t.Errorf("quantile %v of %v is %v, want %v", test.q, test.values, got, test.want)
+		}
+	}
+}
+
+func TestPercentiles(t *testing.T) {
+	uniform, twoKinds := []time.Duration{}, []time.Duration{}
+	for i := range 10000 {
+		uniform = append(uniform, time.Duration(i)*time.Microsecond)
+		twoKinds = append(twoKinds, 10*time.Microsecond)
+		if i%100 < 2 {
+			twoKinds[i] = 2 * time.Second
+		}
+	}
+	for name, test := range map[string]struct {
+		latencies []time.Duration
+		want      [3]time.Duration
+	}{
+		"none":            {nil, [3]time.Duration{}},
+		"one":             {[]time.Duration{time.Millisecond}, [3]time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}},
+		"nanoseconds":     {[]time.Duration{-1, 1, 2, 3}, [3]time.Duration{2, 3, 3}},
+		"uniform":         {uniform, [3]time.Duration{5 * time.Millisecond, 9900 * time.Microsecond, 9990 * time.Microsecond}},
+		"two kinds":       {twoKinds, [3]time.Duration{10 * time.Microsecond, 2 * time.Second, 2 * time.Second}},
+		"longer than any": {[]time.Duration{math.MaxInt64}, [3]time.Duration{1 << 45, 1 << 45, 1 << 45}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var parts [3]measure.Latencies
+			rand.Shuffle(len(test.latencies), func(i, j int) {
+				test.latencies[i], test.latencies[j] = test.latencies[j], test.latencies[i]
+			})
+			for i, d := range test.latencies {
+				parts[i%3].Add(d)
+			}
+			parts[0].Merge(&parts[1])
+			parts[0].Merge(&parts[2])
+			p := parts[0].Percentiles()
+			for i, got := range []int64{p.P50, p.P99, p.P999} {
+				want := int64(test.want[i])
+				if want == 1<<45 { // the last bucket is open
+					if got < want/64 {
+						t.Errorf("%v", time.Duration(got))
+					}
+				} else if got < want || float64(got) > float64(want)*(1+1.0/32) {
+					t.Errorf("percentile %d is %v, want %v", i, time.Duration(got), time.Duration(want))
+				}
+			}
+		})
+	}
+}
+
+// pace is a slice of work at rates given round by round.
+func pace(log *[]string, name string, rates ...int64) measure.Slice {
+	round := 0
+	return func(_ context.Context, length time.Duration) (measure.Sample, error) {
+		*log = append(*log, name)
+		s := measure.Sample{Operations: 1, Bytes: rates[round], Elapsed: time.Second}
+		s.Latencies.Add(length)
+		round++
+		return s, nil
+	}
+}
+
+func TestCompareTakesTurns(t *testing.T) {
+	var log []string
+	var rounds []int
+	plan := measure.Plan{Rounds: 3, Slice: time.Second, Round: func(n int) { rounds = append(rounds, n) }}
+	results, err := plan.Compare(t.Context(), []measure.Slice{
+		pace(&log, "a", 1000, 10, 30, 20), nil, pace(&log, "b", 1, 20, 20, 20),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(log, ""); got != "abbabaab" {
+		t.Errorf("turns %s", got)
+	}
+	if !slices.Equal(rounds, []int{1, 1, 2, 3}) {
+		t.Errorf("rounds %v", rounds)
+	}
+	a, b := results[0], results[2]
+	if results[1] != nil || a.Median != 20 || a.Low != 15 || a.High != 25 || a.Spread() != 0.25 || b.Spread() != 0 {
+		t.Errorf("results %+v %+v", a, b)
+	}
+	if got := measure.RatioOf(a, b); got != (measure.Ratio{Median: 1, Low: 0.75, High: 1.25}) {
+		t.Errorf("ratio %+v", got)
+	}
+	if p := a.Latency.P50; p < int64(time.Second) || p > int64(time.Second)*33/32 {
+		t.Errorf("the round that does not count is in the latencies: %v", time.Duration(p))
+	}
+}
+
+func TestCompareEnds(t *testing.T) {
+	broken := errors.New("broken")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	for name, test := range map[string]struct {
+		slice measure.Slice
+		want  string
+	}{
+		"error":   {func(context.Context, time.Duration) (measure.Sample, error) { return measure.Sample{}, broken }, "broken"},
+		"no work": {func(context.Context, time.Duration) (measure.Sample, error) { return measure.Sample{}, nil }, "measure nothing"},
+		"cancelled": {func(context.Context, time.Duration) (measure.Sample, error) {
+			cancel(errors.New("enough"))
+			return measure.Sample{Operations: 1, Elapsed: 1}, nil
+		}, "enough"},
+	} {
+		if _, err := (measure.Plan{Rounds: 1}).Compare(ctx, []measure.Slice{test.slice}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want ...%s", name, err, test.want)
+		}
+		ctx, cancel = context.WithCancelCause(t.Context())
+	}
+	cancel(nil)
+}

@@ -1,0 +1,64 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// Client is reads or writes by the 9P client alone, on a file below a fid: no kernel, no mount.
+type Client struct {
+	Shape
+	Root *ninep.Fid
+	Name string // of the file to make
+}
+
+// Open makes the file.
+func (c Client) Open(ctx context.Context) (*Work, error) {
+	memory, free, err := buffers(max(c.InFlight, 1), c.Size)
+	if err != nil {
+		return nil, err
+	}
+	file, err := c.fill(ctx)
+	if err != nil {
+		return nil, errors.Join(err, free())
+	}
+	slice := c.slice(func(worker int, offset int64) error {
+		if c.Write {
+			n, err := file.Write(ctx, memory[worker], offset)
+			return whole("a write", n, c.Size, err)
+		}
+		n, err := file.Read(ctx, memory[worker], offset)
+		return whole("a read", n, c.Size, err)
+	})
+	return &Work{Slice: slice, Close: func() error {
+		cleanup := context.WithoutCancel(ctx)
+		return errors.Join(file.Clunk(cleanup), c.Root.Unlink(cleanup, c.Name, false), free())
+	}}, nil
+}
+
+// fill makes the file and returns its open fid.
+func (c Client) fill(ctx context.Context) (*ninep.Fid, error) {
+	file, err := c.Root.Walk(ctx)
+	if err != nil {
+		return nil, err
+	}
+	memory, free, err := buffers(1, int(min(c.Area, 1<<20)))
+	if err != nil {
+		return nil, err
+	}
+	defer free() //nolint:errcheck // only a wrong argument fails
+	err = file.Create(ctx, c.Name, unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC, 0o600, 0)
+	for offset := int64(0); err == nil && offset < c.Area; offset += int64(len(memory[0])) {
+		_, err = file.Write(ctx, memory[0], offset)
+	}
+	if err != nil {
+		file.Drop()
+		return nil, fmt.Errorf("cannot make a file to measure with: %w", err)
+	}
+	return file, nil
+}

@@ -1,0 +1,135 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/bench/measure"
+)
+
+// File is reads or writes of one file of a directory.
+type File struct {
+	Shape
+	Dir string
+	// Direct bypasses the page cache (O_DIRECT). Without it a slice is one pass over the area, which reads find out of the cache of
+	// this mount, and which writes end with fsync.
+	Direct bool
+	// Warm leaves what was read in the page cache, for the next slice to find.
+	Warm bool
+}
+
+// Open makes the file. Its content is written through the page cache.
+func (f File) Open() (*Work, error) {
+	path := filepath.Join(f.Dir, "io")
+	if err := fill(path, f.Area); err != nil {
+		return nil, err
+	}
+	flags := unix.O_RDONLY
+	if f.Write {
+		flags = unix.O_WRONLY
+	}
+	if f.Direct {
+		flags |= unix.O_DIRECT
+	}
+	fd, err := open(path, flags)
+	if err != nil {
+		return nil, err
+	}
+	memory, free, err := buffers(max(f.InFlight, 1), f.Size)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	slice := f.slice(f.call(fd, memory))
+	if !f.Direct {
+		slice = f.passes(fd, memory)
+	}
+	return &Work{Slice: slice, Close: func() error { return errors.Join(unix.Close(fd), free(), os.Remove(path)) }}, nil
+}
+
+func (f File) call(fd int, memory [][]byte) call {
+	if f.Write {
+		return func(worker int, offset int64) error {
+			n, err := unix.Pwrite(fd, memory[worker], offset)
+			return whole("a write", n, f.Size, err)
+		}
+	}
+	return func(worker int, offset int64) error {
+		n, err := unix.Pread(fd, memory[worker], offset)
+		return whole("a read", n, f.Size, err)
+	}
+}
+
+// passes is buffered work: each slice touches each block of the area once, whatever time that takes, up to ten slices'.
+func (f File) passes(fd int, memory [][]byte) measure.Slice {
+	call := f.call(fd, memory)
+	return func(ctx context.Context, length time.Duration) (measure.Sample, error) {
+		if !f.Write && !f.Warm {
+			if err := unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED); err != nil {
+				return measure.Sample{}, fmt.Errorf("fadvise: %w", err)
+			}
+		}
+		next := (&steps{shape: f.Shape}).source(0)
+		sample, err := count(ctx, 10*length, f.blocks(), func(int64) error { return call(0, next()) })
+		if err == nil && f.Write {
+			begin := time.Now()
+			err = unix.Fsync(fd)
+			sample.Elapsed += time.Since(begin)
+		}
+		sample.Bytes = sample.Operations * int64(f.Size)
+		return sample, err
+	}
+}
+
+// count repeats an operation n times, or until the time is up, and times it.
+func count(ctx context.Context, limit time.Duration, n int64, operation func(i int64) error) (s measure.Sample, err error) {
+	begin := time.Now()
+	for now := begin; s.Operations < n && (s.Operations == 0 || now.Sub(begin) < limit && ctx.Err() == nil); {
+		if err := operation(s.Operations); err != nil {
+			return s, err
+		}
+		done := time.Now()
+		s.Latencies.Add(done.Sub(now))
+		s.Operations++
+		now = done
+	}
+	s.Elapsed = time.Since(begin)
+	return s, nil
+}
+
+// fill makes a file of so many bytes, all of them written and on their way to the server.
+func fill(path string, size int64) error {
+	const block = 1 << 20
+	memory, free, err := buffers(1, block)
+	if err != nil {
+		return err
+	}
+	defer free() //nolint:errcheck // only a wrong argument fails
+	fd, err := open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	for offset := int64(0); err == nil && offset < size; offset += block {
+		want := int(min(block, size-offset))
+		var n int
+		n, err = unix.Pwrite(fd, memory[0][:want], offset)
+		err = whole("a write to "+path, n, want, err)
+	}
+	if err == nil {
+		err = unix.Fsync(fd)
+	}
+	return errors.Join(err, unix.Close(fd))
+}
+
+func open(path string, flags int) (int, error) {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
