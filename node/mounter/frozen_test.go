@@ -6,10 +6,14 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/ninep"
@@ -17,9 +21,10 @@ import (
 	"github.com/csi-9p/csi-9p/node/nodetest"
 )
 
-// freezing is a way to an exporter that passes nothing on from the first Treaddir on.
+// freezing is a way to an exporter that passes nothing on from the first message of a kind on, once there is one.
 type freezing struct {
 	url    string
+	kind   atomic.Uint32
 	frozen chan struct{} // closed by then
 
 	listener net.Listener
@@ -78,7 +83,7 @@ func (f *freezing) pass(client, server net.Conn) {
 		if _, err := io.ReadFull(client, head); err != nil {
 			return
 		}
-		if ninep.MsgType(head[4]) == ninep.TypeTreaddir {
+		if uint32(head[4]) == f.kind.Load() {
 			f.once.Do(func() { close(f.frozen) })
 			_, _ = io.Copy(io.Discard, client)
 			return
@@ -93,12 +98,9 @@ func (f *freezing) pass(client, server net.Conn) {
 	}
 }
 
-// The scan of a volume's use has a message under way that the server never
-// answers; the volume ends in spite of it.
-func TestVolumeOnAFrozenServerEnds(t *testing.T) {
-	nodetest.NoLeaks(t)
-	e := nodetest.Export(t)
-	f := freeze(t, e)
+// endsInTime serves a volume through f, has use use it, and wants it to end when it is unmounted.
+func (f *freezing) endsInTime(t *testing.T, e *nodetest.Exporter, use func(dir string)) {
+	t.Helper()
 	s := spec(t, e, "v", "v")
 	s.Server = f.url + "?aname=/"
 	v, err := mounter.Open(t.Context(), s)
@@ -110,11 +112,37 @@ func TestVolumeOnAFrozenServerEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = mnt.dev.Close()
-	<-f.frozen
+	use(mnt.dir)
 	mnt.unmount(t)
 	select {
 	case <-v.Done():
 	case <-time.After(20 * time.Second):
 		t.Error("the volume waits for the server")
 	}
+}
+
+// The scan of a volume's use has a message under way that the server never
+// answers; the volume ends in spite of it.
+func TestVolumeOnAFrozenServerEnds(t *testing.T) {
+	nodetest.NoLeaks(t)
+	e := nodetest.Export(t)
+	f := freeze(t, e)
+	f.kind.Store(uint32(ninep.TypeTreaddir))
+	f.endsInTime(t, e, func(string) { <-f.frozen })
+}
+
+// A server that stops answering when the fids of a great many files are given
+// back does not keep the volume.
+func TestVolumeWhoseFidsAreNotTakenBackEnds(t *testing.T) {
+	nodetest.NoLeaks(t)
+	e := nodetest.Export(t)
+	f := freeze(t, e)
+	f.endsInTime(t, e, func(dir string) {
+		for i := range 2000 {
+			if err := unix.Mkdir(filepath.Join(dir, strconv.Itoa(i)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.kind.Store(uint32(ninep.TypeTclunk))
+	})
 }

@@ -182,10 +182,14 @@ type pod struct {
 }
 
 // enter leads into a pod's mount namespace: $1 is the published volume, $2 where
-// the pod sees it, $3 the directory that holds all of the node's mounts.
+// the pod sees it, $3 the directory that holds all of the node's mounts. Of
+// those it lets go, and of any other FUSE mount of the machine: a copy would
+// keep it alive after it was unmounted. They are not looked at, because a dead
+// server would not answer.
 const enter = `
 	mount --bind "$1" "$2"
-	awk -v at="$2" -v below="$3/" '$5 != at && index($5, below) == 1 { print $5 }' /proc/self/mountinfo | xargs -r umount -l
+	awk -v at="$2" -v below="$3/" '$5 != at && (index($5, below) == 1 || / - fuse[. ]/) { print $5 }' /proc/self/mountinfo |
+		xargs -r umount --lazy --no-canonicalize
 	shift 3
 	exec "$@"`
 

@@ -83,8 +83,13 @@ func Descendants() []string {
 		if err != nil || !bytes.Contains(append([]byte{0}, env...), []byte("\x00"+mark()+"\x00")) {
 			continue
 		}
-		cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
-		all = append(all, fmt.Sprintf("process %s: %q", filepath.Dir(file), bytes.ReplaceAll(cmdline, []byte{0}, []byte(" "))))
+		all = append(all, nameOf(filepath.Dir(file)))
 	}
 	return all
+}
+
+// nameOf is what people know the process of a directory of /proc by.
+func nameOf(dir string) string {
+	cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	return fmt.Sprintf("process %s: %q", dir, bytes.ReplaceAll(cmdline, []byte{0}, []byte(" ")))
 }

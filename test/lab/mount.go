@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -75,6 +76,28 @@ func (m *Mountpoint) Unmount(tb testing.TB) {
 	}
 	if err := m.Wait(hang); errors.Is(err, ErrStillRuns) {
 		tb.Errorf("csi-9p mount after umount: %v", err)
+		for _, holder := range m.holders() {
+			tb.Errorf("the mount lives on in the mount namespace of %s", holder)
+		}
+		m.Dump(tb)
 		m.Kill(tb)
 	}
+}
+
+// holders names the processes that see the mount still: each mount namespace
+// made while it was mounted has a copy of its own, which keeps it alive.
+func (m *Mountpoint) holders() []string {
+	files, err := filepath.Glob("/proc/[0-9]*/mountinfo")
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, file := range files {
+		table, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(table, []byte(" "+m.Dir+" ")) {
+			continue
+		}
+		all = append(all, nameOf(filepath.Dir(file)))
+	}
+	return all
 }
