@@ -36,7 +36,7 @@ const (
 
 // DefaultFlags is what [Config] asks for when Flags is zero. It suits a file system whose server may change under the mount
 // and that leaves permissions to the kernel. HandleKillprivV2 is not in it: with that flag the file system, not the kernel,
-// must clear setuid and setgid bits on write, and a 9P server is not asked to.
+// must clear setuid and setgid bits.
 const DefaultFlags = AsyncRead | PosixLocks | FlockLocks | AtomicOTrunc | DoReaddirplus | ReaddirplusAuto | AsyncDIO |
 	ParallelDirops | AutoInvalData
 
@@ -94,6 +94,7 @@ const (
 
 // Single flags of other requests.
 const (
+	OpenKillSUIDGID    = 1 << 0 // OpenIn.OpenFlags: with O_TRUNC, clear setuid and setgid bits
 	GetattrFh          = 1 << 0 // GetattrIn.Flags: Fh counts
 	ReleaseFlush       = 1 << 0 // ReleaseIn.ReleaseFlags
 	ReleaseFlockUnlock = 1 << 1 // ReleaseIn.ReleaseFlags: LockOwner's flock is to be dropped

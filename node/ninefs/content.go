@@ -116,6 +116,13 @@ func (n *node) mode() uint32 {
 	return n.content.attr.Mode
 }
 
+// remode records the mode that a file has now.
+func (n *node) remode(mode uint32) {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	n.content.attr.Mode = mode
+}
+
 // known returns the attributes that the server last told, and the size that this mount has made of it since.
 func (n *node) known() ninep.Attr {
 	n.content.mu.Lock()

@@ -149,7 +149,7 @@ var operations = map[fuse.Opcode]func(*FS, context.Context, *fuse.Request) error
 	fuse.OpLink:        (*FS).link,
 	fuse.OpOpen:        (*FS).open,
 	fuse.OpCreate:      (*FS).create,
-	fuse.OpWrite:       (*FS).append,
+	fuse.OpWrite:       (*FS).writeLater,
 	fuse.OpStatfs:      (*FS).statfs,
 	fuse.OpRelease:     (*FS).release,
 	fuse.OpFsync:       (*FS).fsync,

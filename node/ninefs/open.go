@@ -41,12 +41,17 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	}
 	truncates := in.Flags&unix.O_TRUNC != 0
 	keep := fs.o.Cache == CloseToOpen && fs.refresh(n, attr, epoch, truncates)
-	if err := fid.Open(ctx, openFlags(in.Flags)); err != nil {
+	n.remode(attr.Mode)
+	err = fid.Open(ctx, openFlags(in.Flags))
+	if err == nil && truncates {
+		n.resized(0)
+	}
+	if err == nil && in.OpenFlags&fuse.OpenKillSUIDGID != 0 && fs.privileged(attr.Mode) {
+		err = fs.dropPrivileges(ctx, fid, n, attr.Mode)
+	}
+	if err != nil {
 		fid.Drop()
 		return err
-	}
-	if truncates {
-		n.resized(0)
 	}
 	h := &handle{node: n, fid: fid, flags: in.Flags, uid: uid}
 	if err := fs.handles.add(h); err != nil {

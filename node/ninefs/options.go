@@ -86,8 +86,11 @@ func (o Options) withDefaults() Options {
 // mount's own writes, because the kernel can't tell whose write moved the modification time; with the second the kernel would
 // keep the zeros after the old end of a file that another client made longer. With neither it drops the pages of a file whose
 // size changed, and this package those of a file whose content did (fuse_change_attributes of Linux 6.18).
+//
+// HandleKillprivV2 because for open(2) with O_TRUNC and for direct I/O the kernel clears setuid bits in no other way. File
+// capabilities are the server's host's to remove, which does so on any write.
 const initFlags = fuse.AsyncRead | fuse.PosixLocks | fuse.FlockLocks | fuse.AtomicOTrunc | fuse.DoReaddirplus |
-	fuse.ReaddirplusAuto | fuse.AsyncDIO | fuse.ParallelDirops
+	fuse.ReaddirplusAuto | fuse.AsyncDIO | fuse.ParallelDirops | fuse.HandleKillprivV2
 
 // InitFlags are the flags that a connection to this file system has to ask for. Where the kernel checks permissions, its owners
 // may be mapped (Linux 6.12). Where the server does they may not: it would have to know the caller of every request, which

@@ -38,7 +38,13 @@ func (fs *FS) setattr(ctx context.Context, r *fuse.Request) error {
 			n.resized(change.Size)
 		}
 		epoch := n.now()
-		if attr, err = f.Getattr(ctx, ninep.AttrBasic); err == nil {
+		attr, err = f.Getattr(ctx, ninep.AttrBasic)
+		if err == nil && in.Valid&fuse.SetattrKillSUIDGID != 0 && fs.privileged(attr.Mode) {
+			if err = fs.dropPrivileges(ctx, f, n, attr.Mode); err == nil {
+				attr, err = f.Getattr(ctx, ninep.AttrBasic)
+			}
+		}
+		if err == nil {
 			fs.replyAttr(r, n, attr, epoch)
 		}
 		return err
@@ -139,8 +145,38 @@ func (fs *FS) specialBits(mode uint32) uint32 {
 	return mode & (modeSetuid | modeSetgid)
 }
 
+// privileged reports whether a file's mode has bits that a change of its content or owner has to clear, unless root makes it
+// (write(2), truncate(2), chown(2)). The kernel says in each request who makes it. A server that knows clears them itself.
+func (fs *FS) privileged(mode uint32) bool {
+	return fs.o.Attach == nil && unprivileged(mode) != mode
+}
+
+// dropPrivileges clears those bits.
+func (fs *FS) dropPrivileges(ctx context.Context, f *ninep.Fid, n *node, mode uint32) error {
+	mode = unprivileged(mode)
+	err := f.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetMode, Mode: mode & 0o7777})
+	if err == nil {
+		n.remode(mode)
+	}
+	return err
+}
+
+// unprivileged is a mode without the bits that make a program run as somebody else. Without the group's right to execute the
+// setgid bit does not (fuse.h of Linux, FUSE_HANDLE_KILLPRIV_V2).
+func unprivileged(mode uint32) uint32 {
+	if mode&unix.S_IFMT == unix.S_IFDIR {
+		return mode
+	}
+	mode &^= modeSetuid
+	if mode&modeGroupExec != 0 {
+		mode &^= modeSetgid
+	}
+	return mode
+}
+
 // Bits of st_mode (inode(7)).
 const (
-	modeSetuid = 0o4000
-	modeSetgid = 0o2000
+	modeGroupExec = 0o010
+	modeSetuid    = 0o4000
+	modeSetgid    = 0o2000
 )

@@ -176,7 +176,7 @@ func readDone(io *ninep.IO) {
 	t.leave()
 }
 
-// write starts a WRITE. One through an O_APPEND handle that would miss the end goes to a worker: see [FS.append].
+// write starts a WRITE. One that something has to be done before goes to a worker: see [FS.writeLater].
 func (fs *FS) write(r *fuse.Request) {
 	in := fuse.In[fuse.WriteIn](r)
 	h := fs.handles.get(in.Fh)
@@ -184,12 +184,22 @@ func (fs *FS) write(r *fuse.Request) {
 		r.ReplyError(unix.EBADF)
 		return
 	}
-	cached := in.WriteFlags&fuse.WriteCache != 0
-	if in.Flags&unix.O_APPEND != 0 && !cached && !h.node.endsAt(in.Offset, fs.ttl) {
+	if fs.mayMissEnd(in, h) || fs.mayLeavePrivileges(in, h) {
 		fs.appenders.submit(r)
 		return
 	}
 	fs.startWrite(r, h, in.Offset, writeDone)
+}
+
+// mayMissEnd reports whether a WRITE through an O_APPEND handle is to go to an end of the file that may not be where the kernel
+// takes it to be: another client may have moved it.
+func (fs *FS) mayMissEnd(in *fuse.WriteIn, h *handle) bool {
+	return in.Flags&unix.O_APPEND != 0 && in.WriteFlags&fuse.WriteCache == 0 && !h.node.endsAt(in.Offset, fs.ttl)
+}
+
+// mayLeavePrivileges reports whether a WRITE would leave a setuid or setgid bit standing.
+func (fs *FS) mayLeavePrivileges(in *fuse.WriteIn, h *handle) bool {
+	return in.WriteFlags&fuse.WriteKillSUIDGID != 0 && fs.privileged(h.node.mode())
 }
 
 func (fs *FS) startWrite(r *fuse.Request, h *handle, off uint64, done func(*ninep.IO)) {
@@ -222,15 +232,30 @@ func (t *transfer) answerWrite() {
 	t.r.ReplyWrite(uint32(io.N))
 }
 
-// append is a WRITE through an O_APPEND handle where the kernel's idea of the end is not known to be right: another client may
-// have moved it. It goes to where the end is now. Two clients that append at the same moment can still overwrite each other:
-// 9P has no message that would say where a write went.
-func (fs *FS) append(ctx context.Context, r *fuse.Request) error {
+// writeLater is a WRITE that something has to be done before.
+func (fs *FS) writeLater(ctx context.Context, r *fuse.Request) error {
 	in := fuse.In[fuse.WriteIn](r)
 	h, err := fs.handleOf(in.Fh)
 	if err != nil {
 		return err
 	}
+	if fs.mayLeavePrivileges(in, h) {
+		err := fs.onNode(ctx, h.node, h.uid, func(f *ninep.Fid) error { return fs.dropPrivileges(ctx, f, h.node, h.node.mode()) })
+		if err != nil && !isGone(err) { // nobody can run a program that the server does not find any more
+			return err
+		}
+	}
+	if fs.mayMissEnd(in, h) {
+		return fs.append(ctx, r, h)
+	}
+	fs.startWrite(r, h, in.Offset, writeDone)
+	return nil
+}
+
+// append is a WRITE to where the file ends on the server now. Two clients that append at the same moment can still overwrite
+// each other: 9P has no message that would say where a write went.
+func (fs *FS) append(ctx context.Context, r *fuse.Request, h *handle) error {
+	in := fuse.In[fuse.WriteIn](r)
 	attr, err := fs.attrThrough(ctx, h)
 	if err != nil {
 		return err

@@ -30,6 +30,9 @@ var run = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // tests that act as another user walk through it.
+		return "", err
+	}
 	return filepath.EvalSymlinks(dir)
 })
 

@@ -4,6 +4,7 @@
 package mount_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/csi-9p/csi-9p/test/lab"
@@ -27,4 +28,32 @@ func forServers(t *testing.T, test func(t *testing.T, server *lab.Server)) {
 	t.Helper()
 	t.Run("exporter", func(t *testing.T) { test(t, lab.Exporter(t, lab.Dir(t))) })
 	t.Run("diod", func(t *testing.T) { test(t, lab.Diod(t, lab.Dir(t))) })
+}
+
+// forMounts runs a test on a mount of each server in each cache mode.
+func forMounts(t *testing.T, test func(t *testing.T, x site)) {
+	t.Helper()
+	forServers(t, func(t *testing.T, server *lab.Server) {
+		for _, cache := range []string{"close-to-open", "none"} {
+			t.Run(cache, func(t *testing.T) {
+				x := site{dir: lab.Mount(t, server.URL, "cache="+cache).Dir, server: server.Name, cache: cache}
+				test(t, x.below(t, cache))
+			})
+		}
+	})
+}
+
+// site is where a test works.
+type site struct {
+	dir    string // empty, on the mount
+	server string // its name
+	cache  string // how it is mounted
+}
+
+// below is a site in a new directory.
+func (x site) below(t *testing.T, name string) site {
+	t.Helper()
+	x.dir += "/" + name
+	must(t, os.Mkdir(x.dir, 0o755))
+	return x
 }
