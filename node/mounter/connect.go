@@ -39,7 +39,7 @@ func (v *Volume) connect(ctx context.Context, dev *os.File) (*ninefs.FS, *fuse.C
 func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 	p := v.spec.Context.Parameters
 	o := ninefs.Options{
-		Arena: v.session.arena, Locks: v.session.locks,
+		Arena: v.session.arena, Locks: v.session.locks, Fids: v.session.fids,
 		AttrTimeout: p.AttrTimeout, WritebackTimeout: p.WritebackTimeout,
 		Unreachable: v.session.unreachable,
 	}

@@ -17,11 +17,14 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// The payload memory of a session: a slot holds the largest FUSE request, and
-// the limit is what the volumes of a session have in flight together.
+// What the volumes of a session have together.
 const (
-	slotSize   = 1 << 20
+	// slotSize is the payload memory of the largest FUSE request.
+	slotSize = 1 << 20
+	// arenaLimit is how much of it is in flight.
 	arenaLimit = 64 << 20
+	// mostFids is how many fids are kept of files that are not open.
+	mostFids = 16384
 )
 
 // sessionKey tells sessions apart: the server, and those options of a volume
@@ -42,6 +45,7 @@ type session struct {
 	dialer *dialer
 	arena  *transport.Arena
 	locks  *ninefs.LockTable
+	fids   *ninefs.FidCache
 }
 
 // sessions are those that are open. The zero value is ready.
@@ -166,7 +170,8 @@ func (s *session) connect(ctx context.Context, d *dialer) error {
 	if err != nil {
 		return errors.Join(err, arena.Close())
 	}
-	s.Session, s.dialer, s.arena, s.locks = opened, d, arena, ninefs.NewLockTable()
+	s.Session, s.dialer, s.arena = opened, d, arena
+	s.locks, s.fids = ninefs.NewLockTable(), ninefs.NewFidCache(mostFids)
 	return nil
 }
 

@@ -218,7 +218,7 @@ func TestUsage(t *testing.T) {
 // TestFewFids: a mount gives fids back when it has many, and finds what it gave them up for again.
 func TestFewFids(t *testing.T) {
 	onServers(t, func(t *testing.T, s share) {
-		m := mount(t, s, func(o *ninefs.Options) { o.MaxFids = 3 })
+		m := mount(t, s, func(o *ninefs.Options) { o.Fids = ninefs.NewFidCache(3) })
 		for i := range 30 {
 			dir := filepath.Join(m.dir, fmt.Sprint(i%5), fmt.Sprint(i))
 			check(t, os.MkdirAll(dir, 0o755))

@@ -6,7 +6,7 @@
 //
 // Who is who. A node is a file that the kernel has a node id for. Nodes are found by what the server calls the file (qid.path
 // and its type), so that hard links share one, and by where they were last seen. A node's fid is kept while there is room
-// (fidCache), and walked to again by names when needed; a file found there that is not the node's answers ESTALE, which
+// (FidCache), and walked to again by names when needed; a file found there that is not the node's answers ESTALE, which
 // makes the kernel look the path up again. An open file has a fid of its own, and goes on when its name is gone, or another's.
 //
 // What is flat. Node and handle ids are table indices with a generation; the tables' records are in memfds (Table), so that

@@ -8,17 +8,35 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
-// fidCache keeps the fids of a mount's nodes, so that an operation on a node need not walk to it first. It is bounded: servers
-// limit fids, and a fid holds a file or a path on the server. The least recently used is given up first; its node is walked to
-// again when needed.
-type fidCache struct {
+// FidCache keeps the fids of nodes, so that an operation on a node need not walk to it first. It is bounded: servers limit
+// fids, and a fid holds a file or a path on the server. The least recently used is given up first; its node is walked to again
+// when needed. The mounts of one session share one, because the server's limit is the session's: what one of them needs, those
+// that are idle give up. It is safe for concurrent use.
+type FidCache struct {
 	mu       sync.Mutex
 	bound    int
 	halvings int
-	used     list.List // of *cachedFid, the most recently used first; none that is kept
+	used     list.List    // of *cachedFid, the most recently used first; none that is kept
+	ended    []*ninep.Fid // to be dropped without mu, because that sends a message
 }
 
-// cachedFid is a fid on loan from the cache: give it back with [fidCache.put].
+// DefaultMaxFids is how many fids a mount keeps that shares its cache with no other.
+const DefaultMaxFids = 8192
+
+// NewFidCache makes an empty cache of at most bound fids. Each open file has one of its own beside them.
+func NewFidCache(bound int) *FidCache { return &FidCache{bound: bound} }
+
+// unlock gives up the fids that came to their end under the lock.
+func (c *FidCache) unlock() {
+	ended := c.ended
+	c.ended = nil
+	c.mu.Unlock()
+	for _, f := range ended {
+		f.Drop()
+	}
+}
+
+// cachedFid is a fid on loan from the cache: give it back with [FidCache.put].
 type cachedFid struct {
 	*ninep.Fid
 	node  *node
@@ -29,7 +47,7 @@ type cachedFid struct {
 }
 
 // get lends the fid of a node, or returns nil.
-func (c *fidCache) get(n *node, uid uint32) *cachedFid {
+func (c *FidCache) get(n *node, uid uint32) *cachedFid {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := n.fid(uid)
@@ -44,7 +62,7 @@ func (c *fidCache) get(n *node, uid uint32) *cachedFid {
 }
 
 // has reports whether get would lend a fid.
-func (c *fidCache) has(n *node, uid uint32) bool {
+func (c *FidCache) has(n *node, uid uint32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return n.fid(uid) != nil
@@ -52,9 +70,9 @@ func (c *fidCache) has(n *node, uid uint32) bool {
 
 // add takes over a fid of a node and lends it. A fid that the cache had of the node makes way. Of a node that has ended
 // meanwhile none is kept.
-func (c *fidCache) add(n *node, uid uint32, fid *ninep.Fid) *cachedFid {
+func (c *FidCache) add(n *node, uid uint32, fid *ninep.Fid) *cachedFid {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if old := n.fid(uid); old != nil {
 		c.remove(old)
 	}
@@ -69,24 +87,24 @@ func (c *fidCache) add(n *node, uid uint32, fid *ninep.Fid) *cachedFid {
 }
 
 // put gives back what get or add lent.
-func (c *fidCache) put(f *cachedFid) {
+func (c *FidCache) put(f *cachedFid) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	f.users--
 	if f.gone && f.users == 0 {
-		f.Drop()
+		c.ended = append(c.ended, f.Fid)
 	}
 }
 
 // discard gives up a fid that turned out to be of no use. Its loan goes on.
-func (c *fidCache) discard(f *cachedFid) {
+func (c *FidCache) discard(f *cachedFid) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.remove(f)
 }
 
 // keep exempts the fids of a node from being given up: there is no name to walk to it by.
-func (c *fidCache) keep(n *node) {
+func (c *FidCache) keep(n *node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range n.fids {
@@ -98,16 +116,16 @@ func (c *fidCache) keep(n *node) {
 }
 
 // forget gives up all fids of a node.
-func (c *fidCache) forget(n *node) {
+func (c *FidCache) forget(n *node) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	for len(n.fids) > 0 {
 		c.remove(n.fids[0])
 	}
 }
 
 // end gives up all fids of a node, those that are still to come included.
-func (c *fidCache) end(n *node) {
+func (c *FidCache) end(n *node) {
 	c.mu.Lock()
 	n.ended = true
 	c.mu.Unlock()
@@ -115,7 +133,7 @@ func (c *fidCache) end(n *node) {
 }
 
 // take removes the fids of a node, none of which is on loan, for the caller to give back.
-func (c *fidCache) take(n *node) (fids []*ninep.Fid) {
+func (c *FidCache) take(n *node) (fids []*ninep.Fid) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range n.fids {
@@ -129,7 +147,7 @@ func (c *fidCache) take(n *node) (fids []*ninep.Fid) {
 }
 
 // nodes returns the nodes that the cache has fids of, but for those kept.
-func (c *fidCache) nodes() []*node {
+func (c *FidCache) nodes() []*node {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	nodes := make([]*node, 0, c.used.Len())
@@ -140,7 +158,7 @@ func (c *fidCache) nodes() []*node {
 }
 
 // round tells the time before a halving from the time after it.
-func (c *fidCache) round() int {
+func (c *FidCache) round() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.halvings
@@ -148,9 +166,9 @@ func (c *fidCache) round() int {
 
 // halve gives up half of the fids because the server had no more in this round, unless someone else has done so since: when
 // many meet the limit at once, one halving is enough. It reports whether there is room now.
-func (c *fidCache) halve(round int) bool {
+func (c *FidCache) halve(round int) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.halvings != round {
 		return true
 	}
@@ -165,7 +183,7 @@ func (c *fidCache) halve(round int) bool {
 }
 
 // trim gives up what is over the bound and not on loan.
-func (c *fidCache) trim() {
+func (c *FidCache) trim() {
 	for e := c.used.Back(); e != nil && c.used.Len() > c.bound; {
 		f := e.Value.(*cachedFid)
 		e = e.Prev()
@@ -175,7 +193,7 @@ func (c *fidCache) trim() {
 	}
 }
 
-func (c *fidCache) remove(f *cachedFid) {
+func (c *FidCache) remove(f *cachedFid) {
 	if f.gone {
 		return
 	}
@@ -186,11 +204,11 @@ func (c *fidCache) remove(f *cachedFid) {
 		f.elem = nil
 	}
 	if f.users == 0 {
-		f.Drop()
+		c.ended = append(c.ended, f.Fid)
 	}
 }
 
-// fid returns the node's fid of a user, or nil; fidCache.mu is held.
+// fid returns the node's fid of a user, or nil; FidCache.mu is held.
 func (n *node) fid(uid uint32) *cachedFid {
 	for _, f := range n.fids {
 		if f.uid == uid {

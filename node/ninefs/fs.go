@@ -31,7 +31,7 @@ type FS struct {
 	readers   *pool // of one: READs that wait for a slot do it in their order
 	tree      *tree
 	handles   *handles
-	fids      fidCache
+	fids      *FidCache
 	clock     serverClock
 	locks     *LockTable
 
@@ -45,7 +45,7 @@ type FS struct {
 // Options.Root is dropped.
 func New(ctx context.Context, o Options) (*FS, error) {
 	o = o.withDefaults()
-	fs := &FS{o: o, locks: o.Locks, fids: fidCache{bound: o.MaxFids}}
+	fs := &FS{o: o, locks: o.Locks, fids: o.Fids}
 	if o.Cache == CloseToOpen {
 		fs.ttl = o.AttrTimeout
 	}

@@ -86,6 +86,10 @@ func (fs *FS) move(ctx context.Context, r *fuse.Request, newDirID uint64) error 
 // forgetBelow gives up the fids of a node that was moved and of all below it: to a server that knows fids by path they stand
 // for the old one.
 func (fs *FS) forgetBelow(top *node) {
+	if !top.rec.isDir() {
+		fs.fids.forget(top)
+		return
+	}
 	for _, n := range fs.fids.nodes() {
 		if fs.tree.under(n, top) {
 			fs.fids.forget(n)

@@ -24,7 +24,6 @@ const (
 const (
 	DefaultAttrTimeout      = time.Second
 	DefaultWritebackTimeout = 30 * time.Second
-	DefaultMaxFids          = 8192
 )
 
 // Options say what a mount shows and how. Zero values stand for the defaults.
@@ -46,8 +45,8 @@ type Options struct {
 	// Unreachable, if set, tells that the server is lost or says nothing any more. Then stat(2) of what needs no path on the
 	// server, a mount point above all, and statfs(2) are answered by what was last known. It must not block.
 	Unreachable func() bool
-	// MaxFids bounds the fids kept for nodes. Each open file has one of its own beside them.
-	MaxFids int
+	// Fids keeps fids for nodes; mounts of one session share one. nil: one of its own.
+	Fids *FidCache
 	// Locks grants locks before the server is asked; mounts that can show the same files share one. nil: one of its own.
 	Locks *LockTable
 	// LocalLocks keeps locks on this machine, for servers that only pretend.
@@ -71,8 +70,8 @@ func (o Options) withDefaults() Options {
 	if o.WritebackTimeout == 0 {
 		o.WritebackTimeout = DefaultWritebackTimeout
 	}
-	if o.MaxFids == 0 {
-		o.MaxFids = DefaultMaxFids
+	if o.Fids == nil {
+		o.Fids = NewFidCache(DefaultMaxFids)
 	}
 	if o.Locks == nil {
 		o.Locks = NewLockTable()

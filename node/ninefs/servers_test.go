@@ -8,6 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/ninefs"
 )
 
 // TestCollidingNumbers: a server that shows several devices in one tree under the inode numbers of each (diod, QEMU without
@@ -90,4 +93,30 @@ func TestServerWithFewFidsInARush(t *testing.T) {
 		})
 	}
 	check(t, rush.Wait())
+}
+
+// TestMountsShareFids: the fids that an idle mount keeps are given up when another one of the session needs them.
+func TestMountsShareFids(t *testing.T) {
+	noLeak(t)
+	const most = 60
+	s := limited(t, most)
+	for i := range most {
+		check(t, os.WriteFile(filepath.Join(s.root, fmt.Sprint(i)), nil, 0o644))
+	}
+	fids := ninefs.NewFidCache(ninefs.DefaultMaxFids)
+	idle := mount(t, s, func(o *ninefs.Options) { o.Fids = fids })
+	busy := mount(t, s, func(o *ninefs.Options) {
+		o.Root.Drop()
+		var err error
+		o.Root, err = idle.session.Attach(t.Context(), ninep.AttachOptions{Aname: "/"})
+		check(t, err)
+		o.Fids = fids
+	})
+	for i := range most - 3 { // all but one, beside the two roots
+		stat(t, idle.path(fmt.Sprint(i)))
+	}
+	for i := range most {
+		stat(t, busy.path(fmt.Sprint(i)))
+	}
+	stat(t, idle.path("0"))
 }

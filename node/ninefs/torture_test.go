@@ -550,7 +550,7 @@ func TestTorture(t *testing.T) {
 	running := map[string]*lab.Process{}
 	for name, mode := range map[string]ninefs.CacheMode{"close-to-open": ninefs.CloseToOpen, "none": ninefs.CacheNone} {
 		for server, start := range map[string]func(testing.TB) share{"exporter": exporter, "diod": diod} {
-			m := mount(t, start(t), func(o *ninefs.Options) { o.Cache = mode; o.MaxFids = 20 })
+			m := mount(t, start(t), func(o *ninefs.Options) { o.Cache = mode; o.Fids = ninefs.NewFidCache(20) })
 			check(t, os.Mkdir(m.path("tree"), 0o755))
 			// diod truncates by path, and which of its names an open file still has need not be known.
 			attrs := server != "diod"

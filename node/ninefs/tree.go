@@ -26,7 +26,7 @@ type node struct {
 
 	content content
 	caps    absence
-	fids    []*cachedFid // guarded by fidCache.mu, as ended
+	fids    []*cachedFid // guarded by FidCache.mu, as ended
 	ended   bool
 	opened  map[*handle]struct{} // guarded by handles.mu
 }

@@ -153,7 +153,7 @@ func TestEndedNode(t *testing.T) {
 	if tree.under(old, tree.root) {
 		t.Error("a node that has ended is said to be below the root")
 	}
-	cache := fidCache{bound: 8}
+	cache := NewFidCache(8)
 	cache.end(old)
 	cache.add(old, 0, new(ninep.Fid))
 	if cache.has(old, 0) || cache.used.Len() > 0 {
