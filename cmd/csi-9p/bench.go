@@ -26,7 +26,7 @@ because machines are not quiet; the tables have medians and spreads.`,
 		Args: noSuchVerb,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(sweepCommand())
+	cmd.AddCommand(sweepCommand(), memoryCommand())
 	return cmd
 }
 

@@ -23,7 +23,7 @@ func (c *conn) read(r *request) error {
 		return unix.EBADF
 	}
 	if f.typ == unix.S_IFDIR {
-		return c.readDirectory(r, f)
+		return unix.EISDIR
 	}
 	if r.io.offset > math.MaxInt64 {
 		return unix.EINVAL

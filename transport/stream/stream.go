@@ -56,7 +56,6 @@ type Conn struct {
 	msize    atomic.Uint32
 	stats    counters
 	in       *reader
-	splicing splicing
 	batch    batch           // the writer's
 	ended    transport.Queue // the writer's: calls that it has to complete
 	handover chan struct{}   // the writing goes to the writer goroutine
@@ -101,7 +100,6 @@ func New(c net.Conn, o Options) *Conn {
 	s.idle.L = &s.mu
 	s.msize.Store(o.MaxMsize)
 	s.in = newReader(w)
-	s.splicing.init(w)
 	go s.writer()
 	go s.run()
 	return s
@@ -128,7 +126,7 @@ func (o Options) withDefaults(c net.Conn) Options {
 
 // Submit implements transport.Conn.
 func (c *Conn) Submit(call *transport.Call) {
-	call.N, call.Pipe, call.Copied, call.Err = 0, nil, 0, nil
+	call.N, call.Copied, call.Err = 0, 0, nil
 	c.mu.Lock()
 	if err := c.check(call); err != nil {
 		c.mu.Unlock()
@@ -262,7 +260,6 @@ func (c *Conn) run() {
 	}
 	c.mu.Unlock()
 
-	c.splicing.pipes.Close()
 	close(c.handover) // on a dead connection nobody becomes the writer
 	for call := done.Pop(); call != nil; call = done.Pop() {
 		call.Done.Complete(call)
