@@ -52,7 +52,7 @@ func (c *call) carry(data []byte, apart bool) {
 
 // receiveInside makes room for a reply with n bytes of payload inside.
 func (c *call) receiveInside(n int) {
-	size := ReadHeadSize + n
+	size := max(ReadHeadSize+n, ErrorRoom)
 	c.buffer = takeBuffer(size)
 	c.In, c.Reply, c.Inside = nil, c.buffer.bytes[:0:size], n
 }

@@ -13,8 +13,8 @@ var (
 	ErrLost = errors.New("connection to the 9P server lost")
 	// ErrClosed is wrapped, beside unix.EIO, by calls on a session that was closed.
 	ErrClosed = errors.New("9P session closed")
-	// ErrNotNineP means that whoever answered does not speak 9P2000.L.
-	ErrNotNineP = errors.New("not a 9P2000.L server")
+	// ErrNotNineP means that whoever answered does not speak the 9P dialect that was asked for, or no 9P at all.
+	ErrNotNineP = errors.New("not a 9P server of this dialect")
 	// ErrMsizeTooSmall means that the two ends found no usable message size: less than [MinMsize] was offered or
 	// answered.
 	ErrMsizeTooSmall = errors.New("9P message size too small")
@@ -58,7 +58,7 @@ func newError(op, path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errno, ok := refusal(err); ok {
+	if errno, ok := err.(unix.Errno); ok { //nolint:errorlint // as in refusal
 		return &Error{Op: op, Path: path, Errno: errno}
 	}
 	return &Error{Op: op, Path: path, Errno: errnoOf(err), Cause: err}
@@ -97,6 +97,11 @@ func isUnsupported(err error) bool {
 // refusal returns the number of an error that is one and nothing else: the server's answer, or this package's own. One
 // inside another error, such as that of a socket, is neither.
 func refusal(err error) (errno unix.Errno, ok bool) {
-	errno, ok = err.(unix.Errno) //nolint:errorlint // see above
-	return errno, ok
+	switch err := err.(type) { //nolint:errorlint // see above
+	case unix.Errno:
+		return err, true
+	case *unknownText:
+		return unix.EIO, true
+	}
+	return 0, false
 }

@@ -144,27 +144,29 @@ var errnoTexts = sync.OnceValue(func() map[string]unix.Errno {
 // TextErrno returns the number that an error's text of 9P2000 stands for, EIO for one that is not known. The case of letters does
 // not count, nor does what is said of the file around it: `open /a: permission denied`, `'a' file does not exist`, `file not found: a`.
 func TextErrno(text string) unix.Errno {
-	texts := errnoTexts()
-	text = strings.ToLower(strings.TrimSpace(text))
-	if e, ok := texts[text]; ok {
-		return e
-	}
-	if i := strings.LastIndex(text, ": "); i >= 0 {
-		if e, ok := texts[text[i+2:]]; ok {
-			return e
-		}
-	}
-	if i := strings.LastIndexAny(text, `'"`); i >= 0 {
-		if e, ok := texts[strings.TrimSpace(text[i+1:])]; ok {
-			return e
-		}
-	}
-	if before, _, ok := strings.Cut(text, ": "); ok {
-		if e, ok := texts[before]; ok {
-			return e
-		}
+	if errno, ok := textErrno(text); ok {
+		return errno
 	}
 	return unix.EIO
+}
+
+func textErrno(text string) (errno unix.Errno, ok bool) {
+	texts := errnoTexts()
+	text = strings.ToLower(strings.TrimSpace(text))
+	candidates := []string{text}
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		candidates = append(candidates, text[i+2:])
+	}
+	if i := strings.LastIndexAny(text, `'"`); i >= 0 {
+		candidates = append(candidates, strings.TrimSpace(text[i+1:]))
+	}
+	before, _, _ := strings.Cut(text, ": ")
+	for _, c := range append(candidates, before) {
+		if errno, ok := texts[c]; ok {
+			return errno, true
+		}
+	}
+	return 0, false
 }
 
 // ErrorText returns the text for a number, which is strerror(3)'s: it is what Linux's client and this one find in their tables.

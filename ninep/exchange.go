@@ -9,10 +9,12 @@ import (
 	"github.com/csi-9p/csi-9p/transport"
 )
 
-// Room for replies: every reply but these and Rread's payload is shorter than replyRoom, Rwalk of 16 names being the
-// longest with 217 bytes. Rreadlink and Rgetlock carry a string from the server.
+// Room for replies: every reply but these and Rread's payload is shorter than replyRoom, an error's text being the longest (see
+// ErrorRoom) and then Rwalk of 16 names with 217 bytes. Rreadlink and Rgetlock carry a string from the server, and Rstat several,
+// of which none but a symbolic link's target is longer than a name.
 const (
-	replyRoom     = 256
+	replyRoom     = ErrorRoom
+	statRoom      = 8 << 10
 	longReplyRoom = HeaderSize + 64<<10 + 32
 )
 
@@ -67,6 +69,14 @@ func (l *link) roundTrip(ctx context.Context, r request) error {
 
 // fill is roundTrip for a request that reads: it returns how many bytes of r.in the reply filled.
 func (l *link) fill(ctx context.Context, r request) (int, error) {
+	if l.dialect != DialectL {
+		return l.translate(ctx, r)
+	}
+	return l.exchange(ctx, r)
+}
+
+// exchange is fill for a message of the link's own dialect.
+func (l *link) exchange(ctx context.Context, r request) (int, error) {
 	x, err := l.begin(ctx, r)
 	if err != nil {
 		return 0, err
@@ -86,7 +96,7 @@ func (l *link) begin(ctx context.Context, r request) (*exchange, error) {
 		return nil, err
 	}
 	x := exchanges.Get().(*exchange)
-	head, err := Append(x.head[:0], 0, r.message)
+	head, err := l.dialect.Append(x.head[:0], 0, r.message)
 	if err != nil {
 		exchanges.Put(x)
 		unpinAll(r.fids)
@@ -118,13 +128,20 @@ func (x *exchange) lend(r request) {
 
 // room returns the memory for the reply to a message of this type.
 func (x *exchange) room(t MsgType) []byte {
-	if t != TypeTreadlink && t != TypeTgetlock {
+	n := replyRoom
+	switch t {
+	case TypeTstat:
+		n = statRoom
+	case TypeTreadlink, TypeTgetlock:
+		n = longReplyRoom
+	}
+	if n <= len(x.short) {
 		return x.short[:]
 	}
-	if x.long == nil {
-		x.long = make([]byte, longReplyRoom)
+	if len(x.long) < n {
+		x.long = make([]byte, n)
 	}
-	return x.long
+	return x.long[:n:n]
 }
 
 // wait waits for the outcome, and returns how many bytes of request.in were filled.
@@ -177,7 +194,7 @@ func (x *exchange) decode() (int, error) {
 		}
 		return 0, nil
 	}
-	if err := DecodeBody(body, x.request.reply); err != nil {
+	if err := x.link.dialect.DecodeBody(body, x.request.reply); err != nil {
 		return 0, x.malformed("%w", err)
 	}
 	return 0, nil

@@ -50,11 +50,17 @@ type features struct {
 	fidLimit atomic.Uint32 // fids from this number on are never tried; 0: none met
 }
 
-// reset forgets all: the server behind a new connection may be another version.
-func (f *features) reset(msize uint32) {
-	f.msize.Store(msize)
-	for _, a := range []*ability{&f.unlinkat, &f.renameat, &f.xattr, &f.lock, &f.statfs} {
-		a.v.Store(uint32(Unknown))
+// reset forgets all: the server behind a new connection may be another version. What the dialect has no message for is not there.
+func (f *features) reset(l *link) {
+	f.msize.Store(l.msize)
+	for message, a := range map[MsgType]*ability{
+		TypeTunlinkat: &f.unlinkat, TypeTrenameat: &f.renameat, TypeTxattrwalk: &f.xattr, TypeTlock: &f.lock, TypeTstatfs: &f.statfs,
+	} {
+		support := Unknown
+		if !l.dialect.has(message) {
+			support = Unsupported
+		}
+		a.v.Store(uint32(support))
 	}
 	f.maxFids.Store(0)
 	f.fidLimit.Store(0)

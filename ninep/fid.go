@@ -32,6 +32,8 @@ type Fid struct {
 	flags   uint32 // 9P's, that it was opened with
 	iounit  uint32
 	locks   []Lock // granted through it
+
+	position *dirPosition // of an open directory, where entries are read as a file's content; nil: at the start
 }
 
 // volume is what the fids have in common that come of one Attach.
@@ -234,7 +236,7 @@ func (f *Fid) release() {
 	c.receiver = c
 	c.Urgent = true
 	c.Head, _ = Append(c.head[:0], 0, &Tclunk{Fid: f.number}) // fixed size: cannot fail
-	c.Reply = c.reply[:]
+	c.Reply = f.bound.errorRoom(c.reply[:])
 	f.bound.submit(&c.call)
 }
 

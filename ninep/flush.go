@@ -65,7 +65,7 @@ func (l *link) flush(tag uint16, serial uint32, as transport.Call) {
 	binary.LittleEndian.PutUint32(f.head[:], uint32(len(f.head)))
 	f.head[4] = byte(TypeTflush)
 	binary.LittleEndian.PutUint16(f.head[HeaderSize:], tag)
-	f.Head, f.Reply = f.head[:], f.reply[:]
+	f.Head, f.Reply = f.head[:], l.errorRoom(f.reply[:])
 	l.submit(&f.call)
 }
 

@@ -17,33 +17,54 @@ type hello struct {
 // Complete implements [transport.Completer].
 func (h *hello) Complete(*transport.Call) { close(h.done) }
 
+// agreement is what the two ends have agreed on.
+type agreement struct {
+	msize   uint32
+	dialect Dialect
+}
+
 // connect dials and negotiates. The error is what Dial answered, or says what the peer did in place of agreeing.
-func (s *Session) connect(ctx context.Context) (*link, error) {
+func (s *Session) connect(ctx context.Context, wanted []Dialect) (*link, error) {
 	conn, err := s.config.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	msize, err := negotiate(ctx, conn, s.config.Msize)
+	a, err := negotiate(ctx, conn, s.config.Msize, wanted)
 	if err != nil {
 		_ = conn.Close() // the error at hand says more
 		<-conn.Lost()
 		return nil, err
 	}
-	conn.SetMsize(msize)
-	return newLink(conn, msize, s.config.ProbeAfter, &s.counters), nil
+	conn.SetMsize(a.msize)
+	return newLink(conn, a, s.config.ProbeAfter, &s.counters), nil
 }
 
-// negotiate proposes want, or the most that the transport takes, and returns the msize agreed upon: the server's if it
-// is smaller, a larger one means nothing.
-func negotiate(ctx context.Context, conn transport.Conn, want uint32) (uint32, error) {
+// negotiate proposes msize, or the most that the transport takes, in the dialects wanted, one after the other until the server
+// agrees to one by its very name: who answers 9P2000 to 9P2000.L may speak 9P2000.u too (version(5)).
+func negotiate(ctx context.Context, conn transport.Conn, msize uint32, wanted []Dialect) (agreement, error) {
 	offer := conn.Traits().MaxMsize
-	if want != 0 {
-		offer = min(offer, want)
+	if msize != 0 {
+		offer = min(offer, msize)
 	}
 	if offer < MinMsize {
-		return 0, fmt.Errorf("%w: %d offered, %d needed", ErrMsizeTooSmall, offer, MinMsize)
+		return agreement{}, fmt.Errorf("%w: %d offered, %d needed", ErrMsizeTooSmall, offer, MinMsize)
 	}
-	head, err := Append(nil, NoTag, &Tversion{Msize: offer, Version: Version})
+	var err error
+	for _, d := range wanted {
+		var agreed uint32
+		if agreed, err = greet(ctx, conn, offer, d); err == nil {
+			return agreement{agreed, d}, nil
+		}
+		if conn.Err() != nil {
+			break
+		}
+	}
+	return agreement{}, err
+}
+
+// greet proposes a dialect and a msize, and returns the msize agreed upon.
+func greet(ctx context.Context, conn transport.Conn, offer uint32, d Dialect) (uint32, error) {
+	head, err := Append(nil, NoTag, &Tversion{Msize: offer, Version: d.String()})
 	if err != nil {
 		return 0, err
 	}
@@ -56,37 +77,39 @@ func negotiate(ctx context.Context, conn transport.Conn, want uint32) (uint32, e
 		_ = conn.Close()
 		<-h.done
 		if errors.Is(h.Err, transport.ErrClosed) {
-			return 0, fmt.Errorf("%w: no answer to Tversion: %w", ErrNotNineP, ctx.Err())
+			return 0, fmt.Errorf("%w: no answer to Tversion %q: %w", ErrNotNineP, d, ctx.Err())
 		}
 	}
 	if errors.Is(h.Err, transport.ErrRefused) {
 		return 0, h.Err
 	}
 	if h.Err != nil {
-		return 0, fmt.Errorf("%w: no answer to Tversion: %w", ErrNotNineP, h.Err)
+		return 0, fmt.Errorf("%w: no answer to Tversion %q: %w", ErrNotNineP, d, h.Err)
 	}
-	return agreed(h.Reply, offer)
+	return agreed(h.Reply, offer, d)
 }
 
-// agreed reads the answer to Tversion.
-func agreed(reply []byte, offer uint32) (uint32, error) {
+// agreed reads the answer to Tversion: the server's msize if it is smaller, a larger one means nothing.
+func agreed(reply []byte, offer uint32, d Dialect) (uint32, error) {
+	h, err := ParseHeader(reply)
+	if err != nil {
+		return 0, fmt.Errorf("%w: answer to Tversion: %w", ErrNotNineP, err)
+	}
+	if h.Type == TypeRlerror || h.Type == TypeRerror {
+		return 0, fmt.Errorf("%w: Tversion %q refused: %w", ErrNotNineP, d, anyRefusal(h.Type, reply[HeaderSize:]))
+	}
 	_, m, err := Decode(reply)
 	if err != nil {
 		return 0, fmt.Errorf("%w: answer to Tversion: %w", ErrNotNineP, err)
 	}
-	switch m := m.(type) {
-	case *Rlerror:
-		return 0, fmt.Errorf("%w: Tversion refused: %w", ErrNotNineP, wireErrno(m.Errno))
-	case *Rerror:
-		return 0, fmt.Errorf("%w: Tversion refused: %w", ErrNotNineP, wireErrno(m.Errno))
-	case *Rversion:
-		if m.Version != Version {
-			return 0, fmt.Errorf("%w: it answered version %q to %q", ErrNotNineP, m.Version, Version)
-		}
-		if m.Msize < MinMsize {
-			return 0, fmt.Errorf("%w: the server answered %d, %d needed", ErrMsizeTooSmall, m.Msize, MinMsize)
-		}
-		return min(m.Msize, offer), nil
+	answer, ok := m.(*Rversion)
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("%w: %v in answer to Tversion", ErrNotNineP, m.Type())
+	case answer.Version != d.String():
+		return 0, fmt.Errorf("%w: it answered version %q to %q", ErrNotNineP, answer.Version, d)
+	case answer.Msize < MinMsize:
+		return 0, fmt.Errorf("%w: the server answered %d, %d needed", ErrMsizeTooSmall, answer.Msize, MinMsize)
 	}
-	return 0, fmt.Errorf("%w: %v in answer to Tversion", ErrNotNineP, m.Type())
+	return min(answer.Msize, offer), nil
 }

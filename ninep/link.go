@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/csi-9p/csi-9p/transport"
 )
 
@@ -74,6 +72,7 @@ func (c *call) Complete(*transport.Call) {
 type link struct {
 	conn     transport.Conn
 	msize    uint32
+	dialect  Dialect
 	zeroCopy bool // the transport's
 	counters *counters
 	watched  chan struct{} // closed when watch has ended
@@ -99,8 +98,11 @@ type slot struct {
 
 // newLink makes a link of a connection on which the two ends have agreed, and has it watched. Its owner must wait for
 // its end.
-func newLink(conn transport.Conn, msize uint32, probeAfter time.Duration, counters *counters) *link {
-	l := &link{conn: conn, msize: msize, zeroCopy: conn.Traits().ZeroCopy, counters: counters, watched: make(chan struct{})}
+func newLink(conn transport.Conn, a agreement, probeAfter time.Duration, counters *counters) *link {
+	l := &link{
+		conn: conn, msize: a.msize, dialect: a.dialect,
+		zeroCopy: conn.Traits().ZeroCopy, counters: counters, watched: make(chan struct{}),
+	}
 	go l.watch(probeAfter)
 	return l
 }
@@ -263,10 +265,12 @@ func (c *call) answer() ([]byte, error) {
 		return body, nil
 	case h.Type != TypeRlerror && h.Type != TypeRerror:
 		return nil, c.malformed("%w: %v in answer to %v", ErrMalformed, h.Type, asked)
-	case len(body) != 4:
+	}
+	err, ok := c.link.dialect.refusal(h.Type, body, int64(h.Size) > int64(len(c.Reply)))
+	if !ok {
 		return nil, c.malformed("%w: %v of %d bytes", ErrMalformed, h.Type, h.Size)
 	}
-	return nil, wireErrno(binary.LittleEndian.Uint32(body))
+	return nil, err
 }
 
 // malformed ends the link because of its reply.
@@ -274,14 +278,6 @@ func (c *call) malformed(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	c.link.fail(err)
 	return err
-}
-
-// wireErrno is the number of an error reply. One that Linux does not have (include/linux/err.h: MAX_ERRNO) is EIO.
-func wireErrno(v uint32) unix.Errno {
-	if v == 0 || v > 4095 {
-		return unix.EIO
-	}
-	return unix.Errno(v)
 }
 
 // payload checks an Rread or Rreaddir and returns how many bytes of data came. They are in c.In, no byte of which

@@ -94,8 +94,8 @@ type Message interface {
 func NewMessage(t MsgType) Message { return DialectL.NewMessage(t) }
 
 func (t MsgType) String() string {
-	if k, ok := kinds[t]; ok {
-		return k.name
+	if name := kinds[t].name; name != "" {
+		return name
 	}
 	return fmt.Sprintf("message type %d", uint8(t))
 }
@@ -114,7 +114,7 @@ const (
 	every     = onlyL | classical
 )
 
-var kinds = map[MsgType]kind{
+var kinds = [256]kind{
 	TypeRlerror:      {"Rlerror", onlyL, func() Message { return new(Rlerror) }},
 	TypeTstatfs:      {"Tstatfs", onlyL, func() Message { return new(Tstatfs) }},
 	TypeRstatfs:      {"Rstatfs", onlyL, func() Message { return new(Rstatfs) }},

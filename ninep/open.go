@@ -65,7 +65,7 @@ func (f *Fid) openOn(ctx context.Context, l *link, flags uint32) error {
 func (f *Fid) opened(qid QID, iounit, flags uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.qid, f.open, f.iounit, f.flags = qid, true, iounit, flags
+	f.qid, f.open, f.iounit, f.flags, f.position = qid, true, iounit, flags, nil
 }
 
 // Create makes a regular file in this directory and opens it, and the fid becomes the file's: give it a clone from
@@ -83,11 +83,11 @@ func (f *Fid) Create(ctx context.Context, name string, flags, mode, gid uint32) 
 		var err error
 		if !there {
 			err = f.createOn(ctx, l, t)
-			if !again || !errors.Is(err, unix.EEXIST) {
+			if !errors.Is(err, unix.EEXIST) || !again && t.Flags&OpenExcl != 0 {
 				return err
 			}
-			// The Tlcreate whose connection was lost is taken to have made it. Once the fid is the file's it
-			// stays so, should the connection be lost again.
+			// The Tlcreate whose connection was lost is taken to have made it; and Tcreate refuses any name that
+			// exists. Once the fid is the file's it stays so, should the connection be lost again.
 			err = f.walkOn(ctx, l, f, []string{name})
 			there = err == nil
 		}

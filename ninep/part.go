@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// partRoom is the room for the head of Rread, for Rwrite, and for an error.
-	partRoom = 32
+	// partRoom is the room for the head of Rread, for Rwrite, and for an error in any dialect.
+	partRoom = ErrorRoom
 	// partInside is how many bytes of payload a part's own head has room for.
 	partInside = 1024
 )

@@ -197,3 +197,10 @@ func (t *tree) removePlace(p *place) {
 		t.removeChild(p.parent, p.name)
 	}
 }
+
+// isIn reports whether p is a name of the directory.
+func (t *tree) isIn(p, dir *place) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return p != nil && p.parent == dir
+}

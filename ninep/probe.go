@@ -91,7 +91,7 @@ func newProbe() *probe {
 func (p *probe) send(l *link) {
 	select {
 	case <-p.idle:
-		p.Reply = p.reply[:]
+		p.Reply = l.errorRoom(p.reply[:])
 		l.submit(&p.call)
 	default:
 	}

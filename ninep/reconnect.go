@@ -70,11 +70,11 @@ func (s *Session) changed() {
 func (s *Session) reconnectOnce(ctx context.Context) (*link, error) {
 	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	l, err := s.connect(connecting)
+	l, err := s.connect(connecting, []Dialect{s.dialect})
 	if err != nil {
 		return nil, err
 	}
-	s.features.reset(l.msize)
+	s.features.reset(l)
 	replaying, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := s.replay(replaying, l); err != nil {

@@ -24,6 +24,8 @@ type Config struct {
 	Dial func(context.Context) (transport.Conn, error)
 	// Msize is the largest message to propose, in bytes; 0: the most that the transport takes.
 	Msize uint32
+	// Dialects are those to ask for, the one liked best first; a reconnect keeps to what was agreed on. Empty: 9P2000.L.
+	Dialects []Dialect
 	// ReconnectTimeout is how long calls wait for a lost server, counted from its loss. 0: for ever; negative: not at
 	// all.
 	ReconnectTimeout time.Duration
@@ -42,7 +44,9 @@ type Config struct {
 type Session struct {
 	config   Config
 	clientID string
+	dialect  Dialect
 	features features
+	owners   owners
 	counters counters
 	places   tree
 
@@ -86,11 +90,16 @@ func Open(ctx context.Context, config Config) (*Session, error) {
 		ctx, cancel = context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
 	}
-	l, err := s.connect(ctx)
+	wanted := config.Dialects
+	if len(wanted) == 0 {
+		wanted = []Dialect{DialectL}
+	}
+	l, err := s.connect(ctx, wanted)
 	if err != nil {
 		return nil, fmt.Errorf("open a 9P session: %w", err)
 	}
-	s.features.reset(l.msize)
+	s.dialect = l.dialect
+	s.features.reset(l)
 	s.current.Store(l)
 	running, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -124,6 +133,9 @@ func (s *Session) Close() error {
 	<-s.done
 	return nil
 }
+
+// Dialect is what the session speaks.
+func (s *Session) Dialect() Dialect { return s.dialect }
 
 // MaxPayload is the most payload bytes that one message of the session carries now. A reconnect may lower it.
 func (s *Session) MaxPayload() int { return int(s.features.msize.Load()) - IOHeaderSize }

@@ -16,7 +16,9 @@ const (
 	HeaderSize           = 4 + 1 + 2              // size[4] type[1] tag[2]
 	ReadHeadSize         = HeaderSize + 4         // head of Rread and Rreaddir; Rlerror is as long
 	WriteHeadSize        = HeaderSize + 4 + 8 + 4 // head of Twrite
-	IOHeaderSize         = 24                     // what Linux takes off msize for a payload (P9_IOHDRSZ): one for both directions
+	MaxErrorText         = 256                    // an error's text (ERRMAX of Plan 9's libc.h is 128); servers in Go know no limit
+	ErrorRoom            = HeaderSize + 2 + MaxErrorText + 4
+	IOHeaderSize         = 24 // what Linux takes off msize for a payload (P9_IOHDRSZ): one for both directions
 )
 
 // FID is a number that the client chose for a file on the server.

@@ -36,9 +36,15 @@ type Call struct {
 	// instead of in Out and In: they are charged alike.
 	Inside int
 	// Reply is room for the reply's head, by its capacity: PayloadHeadSize at
-	// least when In is set, and never less than an error reply takes. The
-	// transport sets it to the head that it received, or to the whole reply
-	// when no payload went to In.
+	// least when In is set, and never less than an error reply takes, which is
+	// more than that in dialects whose errors are texts. The transport sets it
+	// to the head that it received, or to the whole reply when no payload went
+	// to In. An Rerror for which there is not enough room is cut to it where
+	// the transport can tell; its size[4] stays what it was.
+	//
+	// A transport that posts memory before it knows which reply comes has the
+	// payload follow right after PayloadHeadSize bytes, so that an error's text
+	// runs into In: see Gather.
 	Reply []byte
 	// Flow is whose account the payload is charged to; nil: the connection's
 	// own, which has no limit.

@@ -30,7 +30,8 @@ var violations = []struct {
 	{"a payload for a call without", frame{rread, 2, counted([]byte("x"))}.bytes()},
 	{"a type that is none", frame{0, 2, nil}.bytes()},
 	{"more room than the reply has", frame{rclunk, 2, make([]byte, 65)}.bytes()},
-	{"an error of unbounded length", frame{rerror, 1, make([]byte, 4096)}.bytes()},
+	{"a number of unbounded length", frame{rlerror, 1, make([]byte, 4096)}.bytes()},
+	{"an error longer than msize", frame{rerror, 1, make([]byte, 9000)}.bytes()},
 	{"no count", frame{rread, 1, nil}.bytes()},
 	{"half a count", frame{rread, 1, []byte{0, 0}}.bytes()},
 	{"count over what was asked", frame{rread, 1, counted(make([]byte, 101))}.bytes()},
@@ -69,6 +70,38 @@ func TestHostilePeer(t *testing.T) {
 				t.Error("bytes of a refused reply are in the payload")
 			}
 		})
+	}
+}
+
+// An error's text is cut to the room there is; no byte of it is in the payload,
+// nor taken for the next reply.
+func TestLongErrorText(t *testing.T) {
+	for _, w := range wires {
+		for _, length := range []int{0, 10, 64, 4096, 8000} {
+			c, p := connect(t, w.pair, stream.Options{})
+			d := newDone()
+			read := readCall(d, 1, 100)
+			text := bytes.Repeat([]byte("e"), length)
+			whole := frame{rerror, 1, text}.bytes()
+			c.Submit(read)
+			p.next()
+			p.write(whole)
+			<-d
+			want := whole[:min(len(whole), cap(read.Reply))]
+			if read.Err != nil || read.N != 0 || !bytes.Equal(read.Reply, want) {
+				t.Errorf("%s: a text of %d bytes: %d bytes of reply, %d of payload, %v", w.name, length, len(read.Reply), read.N, read.Err)
+			}
+			if !bytes.Equal(read.In, make([]byte, 100)) {
+				t.Errorf("%s: bytes of a text of %d are in the payload", w.name, length)
+			}
+			clunk := clunkCall(d, 2)
+			c.Submit(clunk)
+			p.next()
+			p.write(frame{rclunk, 2, nil}.bytes())
+			if got := <-d; got != clunk || got.Err != nil {
+				t.Errorf("%s: after a text of %d bytes: %v", w.name, length, got.Err)
+			}
+		}
 	}
 }
 

@@ -9,13 +9,6 @@ import (
 	"github.com/csi-9p/csi-9p/transport"
 )
 
-// Types of error replies, which answer any request. Rerror comes with a number
-// on 9P2000.L sessions of some servers (nfs-ganesha).
-const (
-	typeRlerror = 7
-	typeRerror  = 107
-)
-
 // receive reads replies until the stream ends or breaks the rules.
 func (c *Conn) receive() error {
 	for {
@@ -59,13 +52,29 @@ func (c *Conn) take(call *transport.Call, kind uint8, size int) error {
 	switch {
 	case kind == request+1 && call.In != nil:
 		return c.takePayload(call, size)
-	case kind != request+1 && kind != typeRlerror && kind != typeRerror:
+	case kind != request+1 && kind != transport.TypeRlerror && kind != transport.TypeRerror:
 		return violation("a reply of type %d to a request of type %d", kind, request)
+	case size > cap(call.Reply) && kind == transport.TypeRerror:
+		return c.takeCut(call, size)
 	case size > cap(call.Reply):
 		return violation("a reply of %d bytes and type %d, there is room for %d", size, kind, cap(call.Reply))
 	}
 	call.Reply = call.Reply[:size]
 	_, err := c.in.read(call.Reply)
+	return readError(err)
+}
+
+// takeCut receives as much of an error's text as there is room for, and drops
+// the rest.
+func (c *Conn) takeCut(call *transport.Call, size int) error {
+	call.Reply = call.Reply[:cap(call.Reply)]
+	_, err := c.in.read(call.Reply)
+	var dropped [512]byte
+	for left := size - len(call.Reply); err == nil && left > 0; {
+		n := min(left, len(dropped))
+		_, err = c.in.read(dropped[:n])
+		left -= n
+	}
 	return readError(err)
 }
 
