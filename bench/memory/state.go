@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // State is what this process takes at one moment, when it is at rest.
@@ -22,8 +23,12 @@ type State struct {
 	Files      int    `json:"files"`
 }
 
+// rest is how long nothing is done before memory is looked at: what waits for more work to come has gone by then.
+const rest = time.Second
+
 // measure gives back what nobody uses, and looks.
 func measure(name string, volumes int) (State, error) {
+	time.Sleep(rest)
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

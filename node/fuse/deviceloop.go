@@ -1,6 +1,7 @@
 package fuse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,13 +45,14 @@ func newDeviceLoop(c *Conn, dev *os.File) (*deviceLoop, error) {
 	return d, nil
 }
 
-// serve runs the readers, which all see the end.
+// serve runs the readers, which all see the end: one here, so that the many connections with a single one need no other
+// goroutine.
 func (d *deviceLoop) serve() error {
-	var readers errgroup.Group
-	for range d.conn.cfg.Readers {
-		readers.Go(newReader(d).run)
+	var others errgroup.Group
+	for range d.conn.cfg.Readers - 1 {
+		others.Go(newReader(d).run)
 	}
-	return readers.Wait()
+	return cmp.Or(newReader(d).run(), others.Wait())
 }
 
 func (d *deviceLoop) stop() {

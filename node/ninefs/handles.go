@@ -55,10 +55,7 @@ func (s *handles) add(h *handle) error {
 		s.list = append(s.list, nil)
 	}
 	s.list[indexOf(id)] = h
-	if n.opened == nil {
-		n.opened = map[*handle]struct{}{}
-	}
-	n.opened[h] = struct{}{}
+	n.opened = append(n.opened, h)
 	s.tree.hold(n)
 	return nil
 }
@@ -78,7 +75,7 @@ func (s *handles) of(n *node) *handle {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var found *handle
-	for h := range n.opened {
+	for _, h := range n.opened {
 		if found = h; h.writable() {
 			break
 		}
@@ -100,7 +97,7 @@ func (s *handles) locked(h *handle, owner lockOwner) {
 func (s *handles) unlocked(n *node, owner lockOwner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for h := range n.opened {
+	for _, h := range n.opened {
 		delete(h.locks, owner)
 	}
 }
@@ -117,7 +114,7 @@ func (s *handles) lockedBy(n *node, owner lockOwner) []*handle {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var via []*handle
-	for h := range n.opened {
+	for _, h := range n.opened {
 		if _, ok := h.locks[owner]; ok {
 			via = append(via, h)
 		}
@@ -128,7 +125,7 @@ func (s *handles) lockedBy(n *node, owner lockOwner) []*handle {
 // remove ends a handle. Its fid is the caller's.
 func (s *handles) remove(h *handle) {
 	s.mu.Lock()
-	delete(h.node.opened, h)
+	h.node.opened = slices.DeleteFunc(h.node.opened, func(o *handle) bool { return o == h })
 	s.list[indexOf(h.id)] = nil
 	s.table.Free(h.id)
 	s.mu.Unlock()

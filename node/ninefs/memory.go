@@ -14,10 +14,10 @@ import (
 // machine, and the header tells it a table of another layout.
 
 // tableMagic tells a table from other files, its last digits the version of the layout.
-const tableMagic uint64 = 0x39705461_626c0001
+const tableMagic uint64 = 0x39705461_626c0002
 
-// headerSize is where the records begin: a page, so that the header shares none with them.
-const headerSize = 4096
+// headerSize is where the records begin: a cache line, so that the header shares none with them.
+const headerSize = 64
 
 // tableHeader is the beginning of a table's file.
 type tableHeader struct {

@@ -13,8 +13,10 @@ import (
 const (
 	// maxWorkers bounds the requests that wait for the server at once, but for READ and WRITE, which wait without a goroutine.
 	maxWorkers = 128
-	// warmWorkers stay when there is nothing to do, so that lone requests need no new goroutine.
+	// warmWorkers wait for more when there is nothing to do, so that lone requests need no new goroutine.
 	warmWorkers = 4
+	// warmTime is how long they wait at least: a volume that nobody uses has none.
+	warmTime = 250 * time.Millisecond
 	// maxAppenders are apart, because pages that an append holds locked can be what every worker waits for. So are READs that
 	// wait for memory.
 	maxAppenders = 16
@@ -34,6 +36,9 @@ type pool struct {
 	queue   []*queued
 	workers int
 	idle    int
+	looking bool // cool is due
+	used    bool // since it last looked
+	cold    bool // workers that wait are not needed any more
 	closed  bool
 	ended   sync.WaitGroup
 }
@@ -60,6 +65,7 @@ func (p *pool) post(rest func()) { p.push(&queued{rest: rest}) }
 func (p *pool) push(q *queued) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.used, p.cold = true, false
 	switch {
 	case p.closed && q.r != nil:
 		q.r.ReplyError(unix.EIO)
@@ -118,9 +124,13 @@ func (p *pool) next() *queued {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.queue) == 0 {
-		if p.closed || p.idle >= p.warm {
+		if p.closed || p.cold || p.idle >= p.warm {
 			p.workers--
 			return nil
+		}
+		if !p.looking {
+			p.looking = true
+			time.AfterFunc(warmTime, p.cool)
 		}
 		p.idle++
 		p.wake.Wait()
@@ -130,4 +140,17 @@ func (p *pool) next() *queued {
 	p.queue[0] = nil
 	p.queue = p.queue[1:]
 	return q
+}
+
+// cool ends the workers that wait when there has been nothing to do since it last looked.
+func (p *pool) cool() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.looking = p.used && !p.closed; p.looking {
+		p.used = false
+		time.AfterFunc(warmTime, p.cool)
+		return
+	}
+	p.cold = true
+	p.wake.Broadcast()
 }

@@ -28,7 +28,7 @@ type node struct {
 	caps    absence
 	fids    []*cachedFid // guarded by FidCache.mu, as ended
 	ended   bool
-	opened  map[*handle]struct{} // guarded by handles.mu
+	opened  []*handle // guarded by handles.mu
 }
 
 // mostPlaces bounds how many names of a file are kept in mind.
