@@ -120,37 +120,34 @@ func (o *SweepOptions) openers(ctx context.Context, r *rig.Rig, url string) (bot
 
 // client opens a session of its own.
 func (o *SweepOptions) client(ctx context.Context, _ *rig.Rig, url string, mode ninep.ZeroCopy) (opener, func() error, error) {
-	root, closer, err := attach(ctx, url, ninep.AttachOptions{ZeroCopy: mode})
+	session, aname, err := connect(ctx, url)
 	if err != nil {
 		return nil, nil, err
+	}
+	root, err := session.Attach(ctx, ninep.AttachOptions{Aname: aname, ZeroCopy: mode})
+	if err != nil {
+		return nil, nil, errors.Join(err, session.Close())
 	}
 	name := fmt.Sprintf("csi-9p-bench-%d-%d", os.Getpid(), mode)
 	return func(ctx context.Context, s work.Shape) (*work.Work, error) {
 		return work.Client{Shape: s, Root: root, Name: name}.Open(ctx)
-	}, closer, nil
+	}, session.Close, nil
 }
 
-// attach attaches a share in a session of its own, and returns what ends that.
-func attach(ctx context.Context, url string, a ninep.AttachOptions) (*ninep.Fid, func() error, error) {
+// connect opens a session with a share, and returns the tree to attach as well.
+func connect(ctx context.Context, url string) (*ninep.Session, string, error) {
 	u, err := dial.Parse(url)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrUsage, err)
+		return nil, "", fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	session, err := ninep.Open(ctx, ninep.Config{
 		Dial:             func(ctx context.Context) (transport.Conn, error) { return dial.Dial(ctx, u, dial.Options{}) },
 		ReconnectTimeout: -1,
 	})
-	if err != nil {
-		return nil, nil, err
+	if u.Aname == "" {
+		u.Aname = "/"
 	}
-	if a.Aname = u.Aname; a.Aname == "" {
-		a.Aname = "/"
-	}
-	root, err := session.Attach(ctx, a)
-	if err != nil {
-		return nil, nil, errors.Join(err, session.Close())
-	}
-	return root, session.Close, nil
+	return session, u.Aname, err
 }
 
 // mount mounts the share and makes a directory in it.

@@ -76,7 +76,7 @@ type Result struct {
 	Median  float64     `json:"median"`
 	Low     float64     `json:"low"` // the quartiles
 	High    float64     `json:"high"`
-	Latency Percentiles `json:"latencyNanoseconds"`
+	Latency Percentiles `json:"latencyNanoseconds,omitzero"`
 
 	latencies Latencies
 }

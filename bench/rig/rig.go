@@ -4,6 +4,7 @@ package rig
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -106,8 +107,13 @@ func (r *Rig) Mount(ctx context.Context, url string, options []string, flags ...
 		args = append(args, "-o", strings.Join(options, ","))
 	}
 	cmd := r.command(append(args, url, dir)...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	if err := selfmount.Start(ctx, cmd); err != nil {
-		return "", nil, fmt.Errorf("cannot mount %s: %w", url, err)
+		if line, _, _ := strings.Cut(said.String(), "\n"); line != "" {
+			err = errors.New(strings.TrimPrefix(line, "csi-9p: "))
+		}
+		return "", nil, errors.Join(fmt.Errorf("cannot mount the share: %w", err), os.Remove(dir))
 	}
 	ended := false
 	unmount = func() error {
