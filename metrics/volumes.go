@@ -60,7 +60,7 @@ func Volumes(vs *mounter.Volumes) prometheus.Collector {
 
 func collectVolume(to sink, v mounter.VolumeStats) {
 	id, p := v.Spec.VolumeID, v.Spec.Context.Parameters
-	value(to, volumeInfo, 1, id, p.Share, v.Session, string(p.Access), string(p.Cache))
+	value(to, volumeInfo, 1, id, p.Share, v.Session, string(p.Access), string(v.Spec.Cache()))
 	connected := 0
 	if v.Connected {
 		connected = 1

@@ -25,7 +25,7 @@ func (s *Session) park(p *part) {
 		p.send()
 		return
 	}
-	at, bounded := s.deadlineOf(io)
+	at, bounded := s.deadlineOf(io.LostTimeout)
 	wait := time.Until(at)
 	if bounded && wait <= 0 {
 		s.mu.Unlock()
@@ -49,10 +49,10 @@ func (s *Session) park(p *part) {
 	s.mu.Unlock()
 }
 
-// lostTimeout is how long the IO wants to wait for a lost server.
-func (s *Session) lostTimeout(io *IO) time.Duration {
-	if io.LostTimeout != 0 {
-		return io.LostTimeout
+// lostTimeout is how long a call with a time-out of its own, unless it is 0, waits for a lost server.
+func (s *Session) lostTimeout(own time.Duration) time.Duration {
+	if own != 0 {
+		return own
 	}
 	return s.config.ReconnectTimeout
 }
@@ -61,13 +61,27 @@ func (s *Session) lostTimeout(io *IO) time.Duration {
 // again because it hung.
 const returnTime = 5 * time.Second
 
-// deadlineOf is when the IO stops waiting for the lost server, if ever. The caller holds s.mu.
-func (s *Session) deadlineOf(io *IO) (at time.Time, bounded bool) {
-	at, bounded = s.deadline(s.lostTimeout(io))
-	if io.LostTimeout == 0 {
+// deadlineOf is when a call with a time-out of its own, unless it is 0, stops waiting for the lost server, if ever. The
+// caller holds s.mu.
+func (s *Session) deadlineOf(own time.Duration) (at time.Time, bounded bool) {
+	at, bounded = s.deadline(s.lostTimeout(own))
+	if own == 0 {
 		return at, bounded
 	}
-	return at.Add(-min(s.silence, max(0, io.LostTimeout-returnTime))), bounded
+	return at.Add(-min(s.silence, max(0, own-returnTime))), bounded
+}
+
+type lostTimeoutKey struct{}
+
+// WithLostTimeout returns a context whose calls wait as long for a lost server as an IO with that [IO.LostTimeout] does.
+func WithLostTimeout(ctx context.Context, d time.Duration) context.Context {
+	return context.WithValue(ctx, lostTimeoutKey{}, d)
+}
+
+// lostTimeoutOf is a context's own time-out; 0: it has none.
+func lostTimeoutOf(ctx context.Context) time.Duration {
+	d, _ := ctx.Value(lostTimeoutKey{}).(time.Duration)
+	return d
 }
 
 // expire ends the wait of a part whose time is over.

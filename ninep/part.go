@@ -125,7 +125,7 @@ func (p *part) received() {
 	case isLost(err):
 		s := io.fid.session
 		s.lost(p.link)
-		if p.patience.over(s.lostTimeout(io)) {
+		if p.patience.over(s.lostTimeout(io.LostTimeout)) {
 			p.finish(s.lostError())
 			return
 		}

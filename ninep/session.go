@@ -187,7 +187,7 @@ func (s *Session) await(ctx context.Context) (*link, error) {
 		}
 		s.mu.Lock()
 		up := s.up
-		deadline, bounded := s.deadline(s.config.ReconnectTimeout)
+		deadline, bounded := s.deadlineOf(lostTimeoutOf(ctx))
 		s.mu.Unlock()
 		if up == nil {
 			continue
@@ -257,7 +257,7 @@ func (s *Session) do(ctx context.Context, try func(l *link, again bool) error) e
 		}
 		again = again || !lost.unsent
 		s.lost(l)
-		if patience.over(s.config.ReconnectTimeout) {
+		if patience.over(s.lostTimeout(lostTimeoutOf(ctx))) {
 			return s.lostError()
 		}
 	}

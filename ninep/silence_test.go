@@ -44,7 +44,7 @@ func TestDeadlineOf(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Session{config: Config{ReconnectTimeout: c.session}, since: lost, silence: c.silence}
-			at, bounded := s.deadlineOf(&IO{LostTimeout: c.own})
+			at, bounded := s.deadlineOf(c.own)
 			if bounded == c.forever || bounded && at.Sub(lost) != c.want {
 				t.Errorf("%v after the loss (bounded: %t), want %v", at.Sub(lost), bounded, c.want)
 			}

@@ -100,11 +100,12 @@ func (s *Service) stagingOf(id, path string, req stagingRequest) (staging, error
 	}
 	return staging{
 		spec: mounter.Spec{
-			VolumeID: id,
-			Server:   share.Server.String(),
-			ReadOnly: flags&readOnlyFlag != 0 || slices.Contains(readers, c.GetAccessMode().GetMode()),
-			Context:  context,
-			TLS:      credentials,
+			VolumeID:   id,
+			Server:     share.Server.String(),
+			ReadOnly:   flags&readOnlyFlag != 0 || slices.Contains(readers, c.GetAccessMode().GetMode()),
+			AccessMode: c.GetAccessMode().GetMode().String(),
+			Context:    context,
+			TLS:        credentials,
 		},
 		path:  path,
 		flags: flags,

@@ -78,7 +78,7 @@ func (s *Service) stage(ctx context.Context, want staging) error {
 		return driver.Errorf(codes.AlreadyExists,
 			"volume %s is staged at %s with other parameters, mount options or access mode; unstage it first", want.spec.VolumeID, want.path)
 	}
-	s.readAhead(ctx, want)
+	s.setLimits(ctx, want)
 	return s.renew(ctx, want.spec.VolumeID, want.spec.TLS.Secret)
 }
 
@@ -120,7 +120,7 @@ func (s *Service) mount(ctx context.Context, want staging) error {
 		s.undo(ctx, want)
 		return err
 	}
-	s.readAhead(ctx, want)
+	s.setLimits(ctx, want)
 	return nil
 }
 
@@ -139,15 +139,15 @@ func (s *Service) serve(ctx context.Context, dev *os.File, want staging) error {
 	return failed(s.options.Mounter.Serve(ctx, want.spec.VolumeID, dev))
 }
 
-// readAhead tells the kernel how far to read ahead on the volume. A failure is
-// logged: reading is slower, not wrong.
-func (s *Service) readAhead(ctx context.Context, want staging) {
+// setLimits tells the kernel how far to read ahead on the volume, and how much
+// to write back. A failure is logged: the volume is slower, not wrong.
+func (s *Service) setLimits(ctx context.Context, want staging) {
 	m, mounted, err := mountAt(want.path)
 	if err == nil && mounted {
-		err = fuse.SetReadAhead(uint32(m.Minor), int(want.spec.Context.Parameters.ReadAhead))
+		err = fuse.SetLimits(uint32(m.Minor), want.spec.Limits())
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Cannot set how far to read ahead", "volume", want.spec.VolumeID)
+		klog.FromContext(ctx).Error(err, "Cannot set how far the kernel reads ahead and writes back; the volume is slower for it", "volume", want.spec.VolumeID)
 	}
 }
 

@@ -35,7 +35,7 @@ var keys = []key{
 	quantity("zeroCopyThreshold", func(p *Parameters) *int64 { return &p.ZeroCopyThreshold }, 0, mostMsize),
 	quantity("maxInFlight", func(p *Parameters) *int64 { return &p.MaxInFlight }, 64<<10, 1<<40),
 	quantity("readAhead", func(p *Parameters) *int64 { return &p.ReadAhead }, 0, 1<<30),
-	word("cache", func(p *Parameters) *Cache { return &p.Cache }, known(CacheAuto, CacheNone, CacheCloseToOpen).later(CacheLoose)),
+	word("cache", func(p *Parameters) *Cache { return &p.Cache }, known(CacheAuto, CacheNone, CacheCloseToOpen, CacheLoose)),
 	duration("attrTimeout", func(p *Parameters) *time.Duration { return &p.AttrTimeout }, "0 keeps none"),
 	word("access", func(p *Parameters) *Access { return &p.Access }, known(AccessSingle, AccessUser)),
 	id("attachUid", func(p *Parameters) *uint32 { return &p.AttachUID }),

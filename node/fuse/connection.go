@@ -81,13 +81,3 @@ func abortPrivately(name string) error {
 	_, err = unix.Write(fd, []byte("1"))
 	return os.NewSyscallError("write", err)
 }
-
-// SetReadAhead sets how far the kernel reads ahead on the mount with this [ConnectionID], in bytes, rounded down to KiB. It
-// counts from [Serve] on: INIT lowers it to 128 KiB whatever was set before.
-func SetReadAhead(id uint32, bytes int) error {
-	path := fmt.Sprintf("/sys/class/bdi/0:%d/read_ahead_kb", id)
-	if err := os.WriteFile(path, []byte(strconv.Itoa(bytes>>10)), 0); err != nil {
-		return fmt.Errorf("set read-ahead: %w", err)
-	}
-	return nil
-}

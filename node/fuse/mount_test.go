@@ -256,7 +256,7 @@ func TestReadAhead(t *testing.T) {
 		return false
 	})
 	m := mount(t, fs, fuse.Config{})
-	if err := fuse.SetReadAhead(m.id, 1<<20); err != nil {
+	if err := fuse.SetLimits(m.id, fuse.Limits{ReadAhead: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := client(t, "read", m.path("data")).Output(); err != nil || len(out) != 64<<20 {

@@ -34,6 +34,13 @@ func (v *Volume) connect(ctx context.Context, dev *os.File) (*ninefs.FS, *fuse.C
 	return fs, conn, nil
 }
 
+// cacheModes are ninefs' names of cache modes.
+var cacheModes = map[params.Cache]ninefs.CacheMode{
+	params.CacheNone:        ninefs.CacheNone,
+	params.CacheCloseToOpen: ninefs.CloseToOpen,
+	params.CacheLoose:       ninefs.Loose,
+}
+
 // options are the volume's parameters in ninefs' terms, where zero stands for a
 // default. They hold a fid of their own.
 func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
@@ -49,14 +56,11 @@ func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 	if o.WritebackTimeout == 0 {
 		o.WritebackTimeout = math.MaxInt64 / 2
 	}
-	switch p.Cache {
-	case params.CacheNone:
-		o.Cache = ninefs.CacheNone
-	case params.CacheAuto, params.CacheCloseToOpen:
-		o.Cache = ninefs.CloseToOpen
-	default:
-		return o, fmt.Errorf("%w: cache %q comes with a later release", ErrSpec, p.Cache)
+	mode, known := cacheModes[v.spec.Cache()]
+	if !known {
+		return o, fmt.Errorf("%w: there is no cache mode %q", ErrSpec, p.Cache)
 	}
+	o.Cache = mode
 	if p.Access == params.AccessUser {
 		o.Attach = v.directoryAs
 	}

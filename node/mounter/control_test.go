@@ -98,21 +98,21 @@ func TestHostilePeers(t *testing.T) {
 		"a long message":           {binary.BigEndian.AppendUint32(nil, 1<<31), nil, "longer than"},
 		"no JSON":                  {frame("hello"), nil, "invalid character"},
 		"no object":                {frame(`[1]`), nil, "cannot unmarshal"},
-		"an unknown field":         {frame(`{"version":1,"call":"list","x":1}`), nil, "unknown field"},
-		"two objects":              {frame(`{"version":1,"call":"list"}{}`), nil, "bytes after the object"},
-		"another version":          {frame(`{"version":2,"call":"list"}`), nil, "one release"},
+		"an unknown field":         {frame(`{"version":2,"call":"list","x":1}`), nil, "unknown field"},
+		"two objects":              {frame(`{"version":2,"call":"list"}{}`), nil, "bytes after the object"},
+		"another version":          {frame(`{"version":3,"call":"list"}`), nil, "one release"},
 		"no version":               {frame(`{"call":"list"}`), nil, "one release"},
-		"an unknown call":          {frame(`{"version":1,"call":"mount","volume":"v"}`), nil, `no call "mount"`},
-		"no volume":                {frame(`{"version":1,"call":"release"}`), nil, "without a volume"},
-		"no spec":                  {frame(`{"version":1,"call":"prepare"}`), nil, "without a spec"},
-		"an empty spec":            {frame(`{"version":1,"call":"prepare","spec":{"volumeID":"","server":"","context":{}}}`), nil, "volume id"},
-		"an unknown volume":        {frame(`{"version":1,"call":"stats","volume":"v"}`), nil, "does not know"},
-		"a negative size":          {frame(`{"version":1,"call":"resize","volume":"v","bytes":-1}`), nil, "does not know"},
-		"a descriptor for a list":  {frame(`{"version":1,"call":"list"}`), []int{fd}, "takes no descriptor"},
-		"no descriptor":            {frame(`{"version":1,"call":"serve","volume":"v"}`), nil, "needs a descriptor"},
-		"another device":           {frame(`{"version":1,"call":"serve","volume":"v"}`), []int{fd}, "does not know"},
-		"two descriptors":          {frame(`{"version":1,"call":"serve","volume":"v"}`), []int{fd, fd}, "more than one descriptor"},
-		"two hundred descriptors":  {frame(`{"version":1,"call":"list"}`), repeat(fd, 200), "more than one descriptor"},
+		"an unknown call":          {frame(`{"version":2,"call":"mount","volume":"v"}`), nil, `no call "mount"`},
+		"no volume":                {frame(`{"version":2,"call":"release"}`), nil, "without a volume"},
+		"no spec":                  {frame(`{"version":2,"call":"prepare"}`), nil, "without a spec"},
+		"an empty spec":            {frame(`{"version":2,"call":"prepare","spec":{"volumeID":"","server":"","context":{}}}`), nil, "volume id"},
+		"an unknown volume":        {frame(`{"version":2,"call":"stats","volume":"v"}`), nil, "does not know"},
+		"a negative size":          {frame(`{"version":2,"call":"resize","volume":"v","bytes":-1}`), nil, "does not know"},
+		"a descriptor for a list":  {frame(`{"version":2,"call":"list"}`), []int{fd}, "takes no descriptor"},
+		"no descriptor":            {frame(`{"version":2,"call":"serve","volume":"v"}`), nil, "needs a descriptor"},
+		"another device":           {frame(`{"version":2,"call":"serve","volume":"v"}`), []int{fd}, "does not know"},
+		"two descriptors":          {frame(`{"version":2,"call":"serve","volume":"v"}`), []int{fd, fd}, "more than one descriptor"},
+		"two hundred descriptors":  {frame(`{"version":2,"call":"list"}`), repeat(fd, 200), "more than one descriptor"},
 		"a descriptor and no JSON": {frame(`{`), []int{fd}, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +141,7 @@ func repeat(fd, n int) []int {
 func TestPeersThatHangUp(t *testing.T) {
 	nodetest.NoLeaks(t)
 	m := nodetest.NewMounter(t)
-	whole := frame(`{"version":1,"call":"list"}`)
+	whole := frame(`{"version":2,"call":"list"}`)
 	for n := range len(whole) {
 		p := dial(t, m)
 		p.write(whole[:n])
@@ -239,12 +239,12 @@ func TestSilentMounter(t *testing.T) {
 
 func FuzzControl(f *testing.F) {
 	for _, seed := range []string{
-		`{"version":1,"call":"list"}`,
-		`{"version":1,"call":"list","volume":"v","millis":5}`,
-		`{"version":1,"call":"serve","volume":"v"}`,
-		`{"version":1,"call":"resize","volume":"v","bytes":9}`,
-		`{"version":1,"call":"prepare","spec":{"volumeID":"v","server":"tcp://","context":{"Directory":["a",".."]}}}`,
-		`{"version":1,"call":"release","volume":"v"} `,
+		`{"version":2,"call":"list"}`,
+		`{"version":2,"call":"list","volume":"v","millis":5}`,
+		`{"version":2,"call":"serve","volume":"v"}`,
+		`{"version":2,"call":"resize","volume":"v","bytes":9}`,
+		`{"version":2,"call":"prepare","spec":{"volumeID":"v","server":"tcp://","context":{"Directory":["a",".."]}}}`,
+		`{"version":2,"call":"release","volume":"v"} `,
 	} {
 		f.Add(frame(seed))
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/subdir"
 	"github.com/csi-9p/csi-9p/driver/volume"
+	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/transport/dial"
 )
 
@@ -19,18 +20,43 @@ type Spec struct {
 	VolumeID string `json:"volumeID"`
 	// Server is the URL of the tree to attach, aname included: what
 	// Context's share or server stands for on this node.
-	Server   string         `json:"server"`
-	ReadOnly bool           `json:"readOnly,omitempty"`
-	Context  volume.Context `json:"context"`
+	Server   string `json:"server"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
+	// AccessMode is CSI's name of how the volume is used (VolumeCapability.AccessMode);
+	// empty: not told.
+	AccessMode string         `json:"accessMode,omitempty"`
+	Context    volume.Context `json:"context"`
 	// TLS is for servers at tls://. It goes to the mounter and never comes back.
 	TLS Credentials `json:"tls,omitzero"`
 }
 
+// singleWriter is the access mode of a volume that one pod of the cluster uses
+// (ReadWriteOncePod). SINGLE_NODE_WRITER and SINGLE_NODE_MULTI_WRITER do not keep
+// a second node out where nothing is attached.
+const singleWriter = "SINGLE_NODE_SINGLE_WRITER"
+
+// Cache is the volume's cache mode, with auto decided by the access mode.
+func (s Spec) Cache() params.Cache {
+	switch mode := s.Context.Parameters.Cache; {
+	case mode != params.CacheAuto:
+		return mode
+	case s.AccessMode == singleWriter:
+		return params.CacheLoose
+	default:
+		return params.CacheCloseToOpen
+	}
+}
+
+// Limits are those of the volume's mount.
+func (s Spec) Limits() fuse.Limits {
+	return fuse.Limits{ReadAhead: int(s.Context.Parameters.ReadAhead), WriteBack: s.Cache() == params.CacheLoose}
+}
+
 // Same reports whether both ask for the same mount. The capacity is left out:
 // it changes under a mounted volume; and so are the server of a share that is
-// known by its name, and credentials.
+// known by its name, and credentials. Of the access mode counts what follows from it.
 func (s Spec) Same(o Spec) bool {
-	return s.Context.Parameters == o.Context.Parameters &&
+	return s.Context.Parameters == o.Context.Parameters && s.Cache() == o.Cache() &&
 		(s.Server == o.Server || s.Context.Parameters.Share != "") &&
 		s.VolumeID == o.VolumeID && s.ReadOnly == o.ReadOnly &&
 		s.Context.Provisioned == o.Context.Provisioned && s.Context.QIDPath == o.Context.QIDPath &&

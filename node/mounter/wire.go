@@ -15,7 +15,7 @@ import (
 
 // version is the protocol's number. A field that is added changes it, because
 // objects are read strictly.
-const version = 1
+const version = 2
 
 const (
 	maxRequest  = 2 << 20 // a Kubernetes Secret has up to 1 MiB

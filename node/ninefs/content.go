@@ -26,11 +26,16 @@ type content struct {
 	toldUntil time.Time
 
 	// cached: pages may be in the kernel's cache, and all of them are of the content with the stamp seen, unless written or
-	// young.
+	// young. In Loose seen is what the kernel's pages, size and times go back to, whether there are pages or not.
 	cached  bool
 	seen    stamp
-	written bool // by this mount since: what others wrote meanwhile would hide behind it
-	young   bool // seen was so young that a change of the same moment would not show
+	since   time.Time // of seen, in Loose
+	written bool      // by this mount since: what others wrote meanwhile would hide behind it
+	young   bool      // seen was so young that a change of the same moment would not show
+
+	// mtime is what the kernel last set in Loose, and retime says that the server has another one since by what was written.
+	mtime  ninep.Timespec
+	retime bool
 }
 
 // now returns the epoch to hand to [node.tell] with the answer to a question asked after it.
@@ -60,7 +65,7 @@ func (n *node) wrote(end uint64) {
 	defer n.content.mu.Unlock()
 	n.rec.Size = max(n.rec.Size, end)
 	n.content.epoch++
-	n.content.written = true
+	n.content.written, n.content.retime = true, true
 }
 
 // resized records a change of the size by this mount.
@@ -68,6 +73,14 @@ func (n *node) resized(size uint64) {
 	n.content.mu.Lock()
 	defer n.content.mu.Unlock()
 	n.rec.Size = size
+	n.content.epoch++
+	n.content.written = true
+}
+
+// altered records a change of attributes by this mount.
+func (n *node) altered() {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
 	n.content.epoch++
 	n.content.written = true
 }

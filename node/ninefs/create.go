@@ -96,11 +96,15 @@ func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	in := fuse.In[fuse.CreateIn](r)
+	flags := in.Flags
+	if fs.o.Cache == Loose { // as in openForWriteBack; its maker may
+		flags = flags&^unix.O_ACCMODE | unix.O_RDWR
+	}
 	uid := fs.caller(r)
 	special := fs.specialBits(in.Mode)
 	var fid *ninep.Fid
 	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) (err error) {
-		fid, err = fs.createFile(ctx, d, name, in.Flags, in.Mode&^special, r.GID())
+		fid, err = fs.createFile(ctx, d, name, flags, in.Mode&^special, r.GID())
 		return err
 	})
 	if errors.Is(err, unix.EEXIST) && in.Flags&unix.O_EXCL == 0 {
@@ -135,7 +139,9 @@ func (fs *FS) replyCreate(r *fuse.Request, dir *node, name string, fid *ninep.Fi
 		return err
 	}
 	epoch := n.now()
-	n.trust(attr, epoch, fs.young(attr))
+	if fs.o.Cache != Loose {
+		n.trust(attr, epoch, fs.young(attr))
+	}
 	var entry fuse.EntryOut
 	fs.fillEntry(&entry, n, attr, epoch)
 	r.ReplyCreate(&entry, &fuse.OpenOut{Fh: h.id, OpenFlags: fs.openMode(false)})

@@ -45,10 +45,7 @@ type FS struct {
 // Options.Root is dropped.
 func New(ctx context.Context, o Options) (*FS, error) {
 	o = o.withDefaults()
-	fs := &FS{o: o, locks: o.Locks, fids: o.Fids}
-	if o.Cache == CloseToOpen {
-		fs.ttl = o.AttrTimeout
-	}
+	fs := &FS{o: o, ttl: o.ttl(), locks: o.Locks, fids: o.Fids}
 	fs.localLocks.Store(o.LocalLocks)
 	attr, err := o.Root.Getattr(ctx, ninep.AttrBasic)
 	if err == nil && attr.Mode&unix.S_IFMT != unix.S_IFDIR {

@@ -174,7 +174,7 @@ func (fs *FS) noServerLocks(err error) bool {
 // afterLock makes the kernel see a file as it is now that it is locked: whoever held the lock before on another client may
 // have changed it.
 func (fs *FS) afterLock(ctx context.Context, h *handle) {
-	if fs.localLocks.Load() || fs.o.Cache == CacheNone {
+	if fs.localLocks.Load() || fs.o.Cache != CloseToOpen {
 		return
 	}
 	epoch := h.node.now()
@@ -213,10 +213,15 @@ func (fs *FS) unlockAll(ctx context.Context, h *handle, owner lockOwner) {
 	fs.unlock(ctx, h, rangeLock{Owner: owner, Last: rangelock.End})
 }
 
-// nothingToFlush reports whether a FLUSH has no lock to give back.
+// nothingToFlush reports whether a FLUSH has no lock to give back, and no time to set.
 func (fs *FS) nothingToFlush(r *fuse.Request) bool {
 	in := fuse.In[fuse.FlushIn](r)
 	h := fs.handles.get(in.Fh)
+	if h != nil && fs.o.Cache == Loose {
+		if _, due := h.node.retiming(); due {
+			return false
+		}
+	}
 	return h != nil && !fs.locks.holds(h.node.file, fs.posixOwner(in.LockOwner), 0, rangelock.End)
 }
 

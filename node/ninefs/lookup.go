@@ -2,6 +2,9 @@ package ninefs
 
 import (
 	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
@@ -13,19 +16,30 @@ func (fs *FS) lookup(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	var out fuse.EntryOut
-	if err := fs.find(ctx, dir, name, fs.caller(r), &out); err != nil {
+	err = fs.find(ctx, dir, name, fs.caller(r), &out)
+	switch {
+	case err == nil:
+		r.ReplyEntry(&out)
+	case fs.o.Cache == Loose && errors.Is(err, unix.ENOENT):
+		fs.replyMissing(r)
+	default:
 		return err
 	}
-	r.ReplyEntry(&out)
 	return nil
 }
 
 // find looks a name up on the server and fills in what the kernel is told of it: one lookup of its node.
 func (fs *FS) find(ctx context.Context, dir *node, name string, uid uint32, out *fuse.EntryOut) error {
+	known := fs.tree.named(dir, name)
+	var epoch uint64
+	if known != nil {
+		epoch = known.now()
+	}
 	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
 	if err != nil {
 		return err
 	}
+	fs.replaceOutdated(known, attr, epoch)
 	twins := fs.twins(ctx, attr, dir, name, uid)
 	n, err := fs.tree.enter(attr, dir, name, twins)
 	for _, twin := range twins {
@@ -86,21 +100,22 @@ func (fs *FS) stays(ctx context.Context, n *node, uid uint32) bool {
 
 // fillEntry tells the kernel of a node that it was given a lookup of.
 func (fs *FS) fillEntry(out *fuse.EntryOut, n *node, attr ninep.Attr, epoch uint64) {
-	fs.told(n, attr, epoch)
+	fs.told(n, &attr, epoch)
 	*out = fuse.EntryOut{NodeID: n.id, Attr: n.kernelAttr(attr)}
 	out.EntryValid, out.EntryValidNsec = split(fs.ttl)
 	out.AttrValid, out.AttrValidNsec = split(fs.ttl)
 }
 
 // told takes in attributes that the kernel is about to be told.
-func (fs *FS) told(n *node, attr ninep.Attr, epoch uint64) {
+func (fs *FS) told(n *node, attr *ninep.Attr, epoch uint64) {
 	fs.clock.observe(timeOf(attr.Ctime))
-	n.tell(attr, epoch, fs.ttl)
+	n.tell(*attr, epoch, fs.ttl)
+	fs.countBlocks(n, attr)
 }
 
 // replyAttr answers GETATTR and SETATTR.
 func (fs *FS) replyAttr(r *fuse.Request, n *node, attr ninep.Attr, epoch uint64) {
-	fs.told(n, attr, epoch)
+	fs.told(n, &attr, epoch)
 	out := fuse.AttrOut{Attr: n.kernelAttr(attr)}
 	out.AttrValid, out.AttrValidNsec = split(fs.ttl)
 	r.ReplyAttr(&out)

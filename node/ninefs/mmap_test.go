@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/test/lab"
 )
 
@@ -45,8 +46,14 @@ func mapAndWrite(args []string) error {
 }
 
 func TestSharedMapping(t *testing.T) {
+	for _, mode := range []ninefs.CacheMode{ninefs.CloseToOpen, ninefs.Loose} {
+		sharedMapping(t, mode)
+	}
+}
+
+func sharedMapping(t *testing.T, mode ninefs.CacheMode) {
 	onServers(t, func(t *testing.T, s share) {
-		m := mount(t, s)
+		m := mount(t, s, func(o *ninefs.Options) { o.Cache = mode })
 		data := make([]byte, 3<<20+123)
 		for i := 0; i < len(data); i += 1000 {
 			data[i] = byte(i / 1000)
@@ -106,7 +113,7 @@ func mapUnlinked(args []string) error {
 
 func TestMappingOfUnlinkedFile(t *testing.T) {
 	onServers(t, func(t *testing.T, s share) {
-		m := mount(t, s)
+		m := mount(t, s, loose)
 		check(t, lab.Child(t, "map an unlinked file", m.path("f")).Wait(30*time.Second))
 	})
 }

@@ -27,6 +27,14 @@ func (fs *FS) openMode(keep bool) fuse.OpenFlags {
 	return 0
 }
 
+// openFid opens a file as the kernel asks for; mode is what it is told besides [FS.openMode].
+func (fs *FS) openFid(ctx context.Context, fid *ninep.Fid, flags uint32) (mode fuse.OpenFlags, err error) {
+	if fs.o.Cache == Loose && flags&unix.O_ACCMODE == unix.O_WRONLY {
+		return fs.openForWriteBack(ctx, fid, openFlags(flags))
+	}
+	return 0, fid.Open(ctx, openFlags(flags))
+}
+
 func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	n, err := fs.node(r)
 	if err != nil {
@@ -39,10 +47,14 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
+	if fs.outdated(n, attr, epoch) {
+		fid.Drop()
+		return unix.ESTALE // the kernel then looks again, and finds another node
+	}
 	truncates := in.Flags&unix.O_TRUNC != 0
-	keep := fs.o.Cache == CloseToOpen && fs.refresh(n, attr, epoch, truncates)
+	keep := fs.o.Cache == Loose || fs.o.Cache == CloseToOpen && fs.refresh(n, attr, epoch, truncates)
 	n.remode(attr.Mode)
-	err = fid.Open(ctx, openFlags(in.Flags))
+	mode, err := fs.openFid(ctx, fid, in.Flags)
 	if err == nil && truncates {
 		n.resized(0)
 	}
@@ -58,7 +70,7 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 		fid.Drop()
 		return err
 	}
-	r.ReplyOpen(&fuse.OpenOut{Fh: h.id, OpenFlags: fs.openMode(keep)})
+	r.ReplyOpen(&fuse.OpenOut{Fh: h.id, OpenFlags: fs.openMode(keep) | mode})
 	return nil
 }
 
@@ -132,7 +144,7 @@ func (fs *FS) release(ctx context.Context, r *fuse.Request) error {
 }
 
 // flush is close(2), which gives back the caller's fcntl locks on the file whichever descriptor they were taken through.
-// Nothing written is waiting.
+// Nothing written is waiting: what the kernel had it has written back before (fuse_flush).
 func (fs *FS) flush(ctx context.Context, r *fuse.Request) error {
 	in := fuse.In[fuse.FlushIn](r)
 	h, err := fs.handleOf(in.Fh)
@@ -140,6 +152,7 @@ func (fs *FS) flush(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	fs.unlockAll(ctx, h, fs.posixOwner(in.LockOwner))
+	fs.retime(ctx, h)
 	r.ReplyOK()
 	return nil
 }

@@ -18,11 +18,16 @@ const (
 	CloseToOpen CacheMode = iota
 	// CacheNone asks the server every time. Shared writable mappings are refused (ENODEV).
 	CacheNone
+	// Loose is for a volume that nobody writes but this mount: the kernel keeps what is written until close(2), fsync(2) or
+	// its own good time, and from then on knows the size and the times of a file better than the server. Names, missing
+	// ones included, and attributes live for [LooseTimeout] at least.
+	Loose
 )
 
 // Defaults of [Options].
 const (
 	DefaultAttrTimeout      = time.Second
+	LooseTimeout            = time.Minute
 	DefaultWritebackTimeout = 30 * time.Second
 )
 
@@ -37,10 +42,10 @@ type Options struct {
 	// Arena is where payloads live; a READ takes its slot of it.
 	Arena *transport.Arena
 	Cache CacheMode
-	// AttrTimeout is how long names and attributes live in CloseToOpen.
+	// AttrTimeout is how long names and attributes live in CloseToOpen, and in Loose if it is longer than LooseTimeout.
 	AttrTimeout time.Duration
-	// WritebackTimeout is how long write-back of mapped pages waits for a lost server before it fails with EIO. A process
-	// killed meanwhile can't end before it did.
+	// WritebackTimeout is how long write-back waits for a lost server before it fails with EIO. A process killed meanwhile
+	// can't end before it did.
 	WritebackTimeout time.Duration
 	// Unreachable, if set, tells that the server is lost or says nothing any more. Then stat(2) of what needs no path on the
 	// server, a mount point above all, and statfs(2) are answered by what was last known. It must not block.
@@ -91,12 +96,28 @@ func (o Options) withDefaults() Options {
 const initFlags = fuse.AsyncRead | fuse.PosixLocks | fuse.FlockLocks | fuse.AtomicOTrunc | fuse.DoReaddirplus |
 	fuse.ReaddirplusAuto | fuse.AsyncDIO | fuse.ParallelDirops | fuse.HandleKillprivV2
 
+// ttl is how long the kernel may go by names and attributes.
+func (o *Options) ttl() time.Duration {
+	switch o.Cache {
+	case CacheNone:
+		return 0
+	case Loose:
+		return max(o.AttrTimeout, LooseTimeout)
+	default:
+		return o.AttrTimeout
+	}
+}
+
 // InitFlags are the flags that a connection to this file system has to ask for. Where the kernel checks permissions, its owners
 // may be mapped (Linux 6.12). Where the server does they may not: it would have to know the caller of every request, which
 // the kernel then tells of few.
 func (fs *FS) InitFlags() fuse.InitFlags {
-	if fs.o.Attach != nil {
-		return initFlags
+	flags := initFlags
+	if fs.o.Cache == Loose {
+		flags |= fuse.WritebackCache
 	}
-	return initFlags | fuse.AllowIDMap
+	if fs.o.Attach == nil {
+		flags |= fuse.AllowIDMap
+	}
+	return flags
 }

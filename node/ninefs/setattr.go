@@ -29,37 +29,52 @@ func (fs *FS) setattr(ctx context.Context, r *fuse.Request) error {
 	}
 	in := fuse.In[fuse.SetattrIn](r)
 	change := changeOf(in)
-	var attr ninep.Attr
+	flush := fs.flushesTimes(in)
+	if flush {
+		ctx = ninep.WithLostTimeout(ctx, fs.o.WritebackTimeout)
+	}
 	set := func(f *ninep.Fid) error {
-		if err := f.Setattr(ctx, change); err != nil {
-			return err
-		}
-		if change.Valid&ninep.SetSize != 0 {
-			n.resized(change.Size)
-		}
-		epoch := n.now()
-		attr, err = f.Getattr(ctx, ninep.AttrBasic)
+		attr, epoch, err := fs.change(ctx, n, f, change)
 		if err == nil && in.Valid&fuse.SetattrKillSUIDGID != 0 && fs.privileged(attr.Mode) {
-			if err = fs.dropPrivileges(ctx, f, n, attr.Mode); err == nil {
-				attr, err = f.Getattr(ctx, ninep.AttrBasic)
-			}
+			attr, epoch, err = fs.change(ctx, n, f, ninep.SetAttr{Valid: ninep.SetMode, Mode: unprivileged(attr.Mode) & 0o7777})
 		}
 		if err == nil {
 			fs.replyAttr(r, n, attr, epoch)
 		}
 		return err
 	}
-	if h := fs.sizeHandle(in, n); h != nil {
+	if h := fs.setHandle(in, n); h != nil {
 		return set(h.fid)
 	}
-	return fs.onNode(ctx, n, fs.caller(r), set)
+	err = fs.onNode(ctx, n, fs.caller(r), set)
+	if flush && isGone(err) { // the times of a file without a name, on a server that goes by names
+		fs.replyKnown(r, n)
+		return nil
+	}
+	return err
 }
 
-// sizeHandle returns the handle that a change of the size is to be made through: where the server checks permissions, the one
-// that the caller used, because it may be that nobody may open the file again. Where it does not, the file's present name is
-// better: a server that goes by the path under which a handle was opened would truncate whatever is there by now. A file
-// without a name has its handle taken by [FS.borrow].
-func (fs *FS) sizeHandle(in *fuse.SetattrIn, n *node) *handle {
+// change changes attributes of a node through a fid of it, and returns what they are after that, as of epoch.
+func (fs *FS) change(ctx context.Context, n *node, fid *ninep.Fid, change ninep.SetAttr) (attr ninep.Attr, epoch uint64, err error) {
+	if err := fs.apply(ctx, fid, change); err != nil {
+		return attr, 0, err
+	}
+	if n.altered(); change.Valid&ninep.SetSize != 0 {
+		n.resized(change.Size)
+	}
+	epoch = n.now()
+	attr, err = fid.Getattr(ctx, ninep.AttrBasic)
+	if err == nil && fs.o.Cache == Loose {
+		n.rebase(attr, epoch, change.Valid&ninep.SetMtimeGiven != 0)
+	}
+	return attr, epoch, err
+}
+
+// setHandle returns the handle that a change is to be made through: where the server checks permissions, the one that the caller
+// used, because it may be that nobody may open the file again, and because who flushes times is not who wrote. Where it does
+// not, the file's present name is better: a server that goes by the path under which a handle was opened would truncate whatever
+// is there by now. A file without a name has its handle taken by [FS.borrow].
+func (fs *FS) setHandle(in *fuse.SetattrIn, n *node) *handle {
 	if in.Valid&fuse.SetattrFh == 0 || fs.o.Attach == nil {
 		return nil
 	}

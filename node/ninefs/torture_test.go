@@ -548,14 +548,14 @@ func TestTorture(t *testing.T) {
 	noLeak(t)
 	steps, seed := cmp.Or(os.Getenv("CSI9P_TORTURE_STEPS"), "500"), cmp.Or(os.Getenv("CSI9P_TORTURE_SEED"), "1")
 	running := map[string]*lab.Process{}
-	for name, mode := range map[string]ninefs.CacheMode{"close-to-open": ninefs.CloseToOpen, "none": ninefs.CacheNone} {
+	for name, mode := range map[string]ninefs.CacheMode{"close-to-open": ninefs.CloseToOpen, "none": ninefs.CacheNone, "loose": ninefs.Loose} {
 		for server, start := range map[string]func(testing.TB) share{"exporter": exporter, "diod": diod} {
 			m := mount(t, start(t), func(o *ninefs.Options) { o.Cache = mode; o.Fids = ninefs.NewFidCache(20) })
 			check(t, os.Mkdir(m.path("tree"), 0o755))
 			// diod truncates by path, and which of its names an open file still has need not be known.
 			attrs := server != "diod"
 			running[name+" on "+server] = lab.Child(t, "torture", m.path("tree"), seed, steps,
-				strconv.FormatBool(mode == ninefs.CloseToOpen), strconv.FormatBool(attrs))
+				strconv.FormatBool(mode != ninefs.CacheNone), strconv.FormatBool(attrs))
 		}
 	}
 	for name, p := range running {

@@ -192,9 +192,9 @@ func (fs *FS) write(r *fuse.Request) {
 }
 
 // mayMissEnd reports whether a WRITE through an O_APPEND handle is to go to an end of the file that may not be where the kernel
-// takes it to be: another client may have moved it.
+// takes it to be: another client may have moved it, but in Loose.
 func (fs *FS) mayMissEnd(in *fuse.WriteIn, h *handle) bool {
-	return in.Flags&unix.O_APPEND != 0 && in.WriteFlags&fuse.WriteCache == 0 && !h.node.endsAt(in.Offset, fs.ttl)
+	return in.Flags&unix.O_APPEND != 0 && in.WriteFlags&fuse.WriteCache == 0 && fs.o.Cache != Loose && !h.node.endsAt(in.Offset, fs.ttl)
 }
 
 // mayLeavePrivileges reports whether a WRITE would leave a setuid or setgid bit standing.

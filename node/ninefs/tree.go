@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -93,7 +94,7 @@ func (t *tree) add(a ninep.Attr, twin bool) (*node, error) {
 	n := &node{id: id, file: key, qidType: uint8(a.QID.Type), rec: rec, links: a.Nlink}
 	rec.Path, rec.QIDType, rec.Format, rec.Ino = a.QID.Path, uint8(a.QID.Type), a.Mode&unix.S_IFMT, a.QID.Path
 	rec.setStamp(stampOf(a))
-	n.content.attr = a
+	n.content.attr, n.content.seen, n.content.since = a, stampOf(a), time.Now()
 	if twin {
 		rec.Ino = id | 1<<63
 	}
@@ -303,6 +304,7 @@ func (t *tree) create(a ninep.Attr, dir *node, name string) (*node, error) {
 		return nil, err
 	}
 	n.rec.Lookups++
+	n.content.written = true // its owner, too, was given to it by this mount
 	t.settle(n, dir, name)
 	return n, nil
 }
@@ -351,6 +353,20 @@ func (t *tree) removed(dir *node, name string, nameless func(*node)) {
 	if n := t.byPlace[p]; n != nil {
 		t.bury(n, p, nameless)
 	}
+}
+
+// retire makes whoever looks a node's file up from now on find another node. nameless is told of it.
+func (t *tree) retire(n *node, nameless func(*node)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.find(n.id) != n {
+		return
+	}
+	dir := t.leave(n)
+	t.disown(n)
+	nameless(n)
+	t.end(n)
+	t.end(dir)
 }
 
 // strayed is told that a node is not at a place, and reports whether it has another name to be looked for by.

@@ -201,10 +201,10 @@ func (m *Mount) mount(ctx context.Context, v *mounter.Volume) (uint32, error) {
 	}
 	connection, err := fuse.ConnectionID(m.dir)
 	if err == nil {
-		err = fuse.SetReadAhead(connection, int(p.ReadAhead))
+		err = fuse.SetLimits(connection, m.spec.Limits())
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Cannot set how far to read ahead") // slower, not wrong
+		klog.FromContext(ctx).Error(err, "Cannot set how far the kernel reads ahead and writes back; the volume is slower for it")
 	}
 	return connection, nil
 }

@@ -35,7 +35,7 @@ func TestBadMount(t *testing.T) {
 		"ill-typed-size":     {[]string{server.URL, dir, "-o", "msize=large"}, "msize"},
 		"ill-typed-time":     {[]string{server.URL, dir, "-o", "reconnectTimeout=soon"}, "reconnectTimeout"},
 		"ill-typed-choice":   {[]string{server.URL, dir, "-o", "cache=some"}, "cache"},
-		"later-cache":        {[]string{server.URL, dir, "-o", "cache=loose"}, "loose"},
+		"later-engine":       {[]string{server.URL, dir, "-o", "engine=kernel"}, "kernel"},
 		"unknown-scheme":     {[]string{"gopher://127.0.0.1/", dir}, "gopher"},
 		"later-scheme":       {[]string{"virtio://tag", dir}, "virtio"},
 		"no-server":          {[]string{"tcp://" + closed, dir}, closed},
