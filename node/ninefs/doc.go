@@ -20,6 +20,9 @@
 // goes to where the file ended on the server at most Options.AttrTimeout ago. In CacheNone the kernel keeps
 // nothing, and asks for everything.
 //
+// In Loose it knows better than the server how long a file is and when it was written, and has pages that the server is yet to
+// get; see loose.go. A file that another client changed all the same gets another node when nobody here has it open.
+//
 // Limits. RENAME_NOREPLACE and RENAME_EXCHANGE are EINVAL, O_TMPFILE and fallocate(2) EOPNOTSUPP: 9P has no message for them.
 // POSIX ACLs are EOPNOTSUPP, because the kernel that checks permissions here does not see them. On servers that go by path
 // instead of holding files open (diod, QEMU before 10) an unlinked open file can be read and written, but neither truncated
