@@ -39,12 +39,11 @@ func createMode(s *scope) {
 func createMoves(s *scope) {
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9})
-	reply := w.must(&ninep.Tlcreate{Fid: 9, Name: "f", Flags: ninep.OpenReadWrite, Mode: 0o644}).(*ninep.Rlcreate)
-	s.sameQID(reply.QID, s.walk(s.dir, "f").QID(), "Rlcreate")
+	made := qidOf(w.must(s.tcreate(9, "f", ninep.OpenReadWrite, 0o644)))
+	s.sameQID(made, s.walk(s.dir, "f").QID(), "the reply")
 	w.must(&ninep.Twrite{Fid: 9, Data: []byte("data")})
-	attr := w.must(&ninep.Tgetattr{Fid: 9, Mask: ninep.AttrBasic}).(*ninep.Rgetattr)
-	s.sameQID(attr.QID, reply.QID, "the fid after Tlcreate")
-	w.refused(&ninep.Tlcreate{Fid: 9, Name: "g", Flags: ninep.OpenReadWrite, Mode: 0o644})
+	s.sameQID(qidOf(w.must(s.tstat(9))), made, "the fid after it")
+	w.refused(s.tcreate(9, "g", ninep.OpenReadWrite, 0o644))
 	s.content("f", "data")
 }
 
@@ -52,8 +51,8 @@ func createFailure(s *scope) {
 	s.file("f", "data")
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9})
-	w.refused(&ninep.Tlcreate{Fid: 9, Name: "f", Flags: ninep.OpenReadWrite | ninep.OpenExcl, Mode: 0o644}, unix.EEXIST)
-	w.must(&ninep.Tlcreate{Fid: 9, Name: "g", Flags: ninep.OpenReadWrite | ninep.OpenExcl, Mode: 0o644})
+	w.refused(s.tcreate(9, "f", ninep.OpenReadWrite|ninep.OpenExcl, 0o644), unix.EEXIST)
+	w.must(s.tcreate(9, "g", ninep.OpenReadWrite|ninep.OpenExcl, 0o644))
 	w.must(&ninep.Twrite{Fid: 9, Data: []byte("more")})
 	s.content("f", "data")
 	s.content("g", "more")
@@ -135,10 +134,9 @@ func createBadNames(s *scope) {
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"sub"}})
 	for _, name := range []string{"", ".", "..", "a/b", "../escaped", "/escaped", "a\x00b"} {
-		w.refused(&ninep.Tmkdir{Fid: 9, Name: name, Mode: 0o755})
-		w.refused(&ninep.Tsymlink{Fid: 9, Name: name, Target: "x"})
-		w.refused(&ninep.Tmknod{Fid: 9, Name: name, Mode: unix.S_IFIFO | 0o644})
-		w.refused(&ninep.Tlcreate{Fid: 9, Name: name, Flags: ninep.OpenReadWrite, Mode: 0o644})
+		for _, m := range s.tmakes(9, name) {
+			w.refused(m)
+		}
 	}
 	if names := s.names(sub); len(names) > 0 {
 		s.tb.Errorf("made %q", names)

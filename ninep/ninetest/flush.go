@@ -28,7 +28,7 @@ func flushUnknown(s *scope) {
 			s.tb.Errorf("Tflush of tag %d: %+v", tag, reply)
 		}
 	}
-	w.must(&ninep.Tgetattr{Fid: dirFid, Mask: ninep.AttrBasic})
+	w.must(s.tstat(dirFid))
 }
 
 // flushOrder: once Rflush is here no reply to the old tag may follow, so that
@@ -37,7 +37,7 @@ func flushOrder(s *scope) {
 	s.file("f", string(random(30, 60<<10)))
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+	w.must(s.topen(9, ninep.OpenReadOnly))
 	for range 200 {
 		read := w.start(1, &ninep.Tread{Fid: 9, Count: 60 << 10})
 		flush := w.start(2, &ninep.Tflush{OldTag: 1})
@@ -45,7 +45,7 @@ func flushOrder(s *scope) {
 			s.tb.Fatalf("Tflush: %+v", reply)
 		}
 		read.flushed()
-		w.must(&ninep.Tgetattr{Fid: 9, Mask: ninep.AttrBasic})
+		w.must(s.tstat(9))
 	}
 }
 
@@ -69,7 +69,7 @@ func flushFlush(s *scope) {
 		second.wait()
 		first.flushed()
 	}
-	w.must(&ninep.Tgetattr{Fid: dirFid, Mask: ninep.AttrBasic})
+	w.must(s.tstat(dirFid))
 }
 
 // flushLeaks cancels thousands of calls at every point of their lives.

@@ -35,6 +35,14 @@ func frame(t ninep.MsgType, values ...any) []byte {
 	return b
 }
 
+// frame is a message as the codec has it, with tag someTag.
+func (s *scope) frame(m ninep.Message) []byte {
+	s.tb.Helper()
+	b, err := s.dialect().Append(nil, someTag, m)
+	s.ok(err, "encode")
+	return append(b, ninep.Payload(m)...)
+}
+
 // walkFrame is a Twalk of any number of names.
 func walkFrame(fid, newFid ninep.FID, names []string) []byte {
 	values := []any{fid, newFid, uint16(len(names))}

@@ -1,4 +1,4 @@
-// Package ninetest is the conformance suite of 9P2000.L: rules, one subtest
+// Package ninetest is the conformance suite of 9P2000.L, 9P2000.u and 9P2000: rules, one subtest
 // each, that any server is run through by way of package ninep's client, over
 // any transport.
 //
@@ -28,6 +28,8 @@ type Server struct {
 	Dial func(context.Context) (transport.Conn, error)
 	// DialNet makes a bare one, for RunRaw.
 	DialNet func(context.Context) (net.Conn, error)
+	// Dialect is what the suite speaks; what it cannot say is left out.
+	Dialect ninep.Dialect
 	// Aname is the tree to attach; the suite works in directories that it makes there.
 	Aname string
 	// Root is the local path of that tree, "" when the suite cannot look at it from the server's side.
@@ -52,10 +54,11 @@ type rule struct {
 	check func(*scope)
 }
 
-// group is the rules of one subject, in one file.
+// group is the rules of one subject, in one file, for some dialects.
 type group struct {
 	name  string
 	rules []rule
+	in    dialects
 }
 
 // Run holds a server to every rule, each a subtest "group/rule".
@@ -65,29 +68,38 @@ func Run(t *testing.T, server Server) {
 }
 
 var groups = []group{
-	{"version", versionRules},
-	{"attach", attachRules},
-	{"walk", walkRules},
-	{"open", openRules},
-	{"create", createRules},
-	{"read", readRules},
-	{"write", writeRules},
-	{"readdir", readdirRules},
-	{"getattr", getattrRules},
-	{"setattr", setattrRules},
-	{"statfs", statfsRules},
-	{"fsync", fsyncRules},
-	{"mkdir", mkdirRules},
-	{"symlink", symlinkRules},
-	{"link", linkRules},
-	{"mknod", mknodRules},
-	{"rename", renameRules},
-	{"unlink", unlinkRules},
-	{"lock", lockRules},
-	{"xattr", xattrRules},
-	{"flush", flushRules},
-	{"errno", errnoRules},
-	{"session", sessionRules},
+	{"version", versionRules, everyDialect},
+	{"attach", attachRules, everyDialect},
+	{"walk", walkRules, everyDialect},
+	{"open", openRules, everyDialect},
+	{"create", createRules, everyDialect},
+	{"read", readRules, everyDialect},
+	{"write", writeRules, everyDialect},
+	{"readdir", readdirRules, everyDialect},
+	{"getattr", getattrRules, everyDialect},
+	{"setattr", setattrRules, everyDialect},
+	{"statfs", statfsRules, onlyL},
+	{"fsync", fsyncRules, everyDialect},
+	{"mkdir", mkdirRules, everyDialect},
+	{"symlink", symlinkRules, everyDialect},
+	{"link", linkRules, everyDialect},
+	{"mknod", mknodRules, everyDialect},
+	{"rename", renameRules, everyDialect},
+	{"unlink", unlinkRules, everyDialect},
+	{"lock", lockRules, onlyL},
+	{"xattr", xattrRules, onlyL},
+	{"flush", flushRules, everyDialect},
+	{"errno", errnoRules, everyDialect},
+	{"session", sessionRules, everyDialect},
+	{"error", errorRules, classic},
+	{"stat", statRules, classic},
+	{"unix-stat", unixStatRules, onlyU},
+	{"directory", directoryRules, classic},
+	{"wstat", wstatRules, classic},
+	{"plain-wstat", plainWstatRules, onlyLegacy},
+	{"classic-open", classicOpenRules, classic},
+	{"classic-create", classicCreateRules, classic},
+	{"plain-create", plainCreateRules, onlyLegacy},
 }
 
 func runGroups(t *testing.T, server Server, groups []group) {
@@ -98,10 +110,17 @@ func runGroups(t *testing.T, server Server, groups []group) {
 		}
 	}
 	for _, group := range groups {
+		if !group.in.has(server.Dialect) {
+			continue
+		}
 		t.Run(group.name, func(t *testing.T) {
 			for _, rule := range group.rules {
+				name := group.name + "/" + rule.name
+				if unsaid[name].has(server.Dialect) {
+					continue
+				}
 				t.Run(rule.name, func(t *testing.T) {
-					reason, deviates := server.Deviations[group.name+"/"+rule.name]
+					reason, deviates := server.Deviations[name]
 					if deviates {
 						expectBroken(t, server, rule, reason)
 					} else {

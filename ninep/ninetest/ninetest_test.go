@@ -93,6 +93,18 @@ func TestExporterWithoutZeroCopy(t *testing.T) {
 	ninetest.Run(t, s)
 }
 
+// TestExporterDialects: no deviation in any dialect.
+func TestExporterDialects(t *testing.T) {
+	for _, d := range []ninep.Dialect{ninep.DialectU, ninep.DialectLegacy} {
+		t.Run(d.String(), func(t *testing.T) {
+			s := exporter(t, "tcp", "127.0.0.1:0")
+			s.Dialect = d
+			ninetest.Run(t, s)
+			ninetest.RunRaw(t, s)
+		})
+	}
+}
+
 // exporterTLS serves a directory to those with a certificate.
 func exporterTLS(t *testing.T) ninetest.Server {
 	t.Helper()

@@ -58,8 +58,8 @@ func openTwice(s *scope) {
 	s.file("f", "data")
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
-	w.refused(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+	w.must(s.topen(9, ninep.OpenReadOnly))
+	w.refused(s.topen(9, ninep.OpenReadOnly))
 	w.must(&ninep.Tread{Fid: 9, Count: 4})
 }
 
@@ -86,11 +86,11 @@ func openIounit(s *scope) {
 	s.file("f", "data")
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	reply := w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly}).(*ninep.Rlopen)
-	if reply.IOUnit > wireMsize-ninep.ReadHeadSize {
-		s.tb.Errorf("iounit %d at msize %d", reply.IOUnit, wireMsize)
+	reply := w.must(s.topen(9, ninep.OpenReadOnly))
+	if iounit := iounitOf(reply); iounit > wireMsize-ninep.ReadHeadSize {
+		s.tb.Errorf("iounit %d at msize %d", iounit, wireMsize)
 	}
-	s.sameQID(reply.QID, s.walk(s.dir, "f").QID(), "Rlopen")
+	s.sameQID(qidOf(reply), s.walk(s.dir, "f").QID(), "the reply")
 }
 
 func openUnopened(s *scope) {
@@ -99,7 +99,7 @@ func openUnopened(s *scope) {
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
 	w.refused(&ninep.Tread{Fid: 9, Count: 4})
 	w.refused(&ninep.Twrite{Fid: 9, Data: []byte("x")})
-	w.refused(&ninep.Treaddir{Fid: dirFid, Count: 4096})
+	w.refused(s.tlist(dirFid, 4096))
 	s.content("f", "data")
 }
 

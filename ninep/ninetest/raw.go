@@ -23,9 +23,9 @@ func RunRaw(t *testing.T, server Server) {
 }
 
 var rawGroups = []group{
-	{"raw-frame", rawFrameRules},
-	{"raw-fid", rawFidRules},
-	{"raw-state", rawStateRules},
+	{"raw-frame", rawFrameRules, everyDialect},
+	{"raw-fid", rawFidRules, everyDialect},
+	{"raw-state", rawStateRules, everyDialect},
 }
 
 var rawFrameRules = []rule{
@@ -64,12 +64,10 @@ func (s *scope) bareLink() *link {
 func (s *scope) link() *link {
 	s.tb.Helper()
 	l := s.bareLink()
-	version := []byte{0, 0, 0, 0, byte(ninep.TypeTversion), 0xff, 0xff}
-	version = binary.LittleEndian.AppendUint32(version, wireMsize)
-	version = append(version, frame(0, ninep.Version)[ninep.HeaderSize:]...)
-	binary.LittleEndian.PutUint32(version, uint32(len(version)))
+	version := s.frame(&ninep.Tversion{Msize: wireMsize, Version: s.dialect().String()})
+	binary.LittleEndian.PutUint16(version[5:], ninep.NoTag)
 	l.must(version)
-	l.must(frame(ninep.TypeTattach, rootFid, ninep.NoFID, "", s.server.Aname, s.server.UID))
+	l.must(s.frame(s.tattach(rootFid, s.server.UID)))
 	l.must(walkFrame(rootFid, dirFid, []string{s.dirName}))
 	return l
 }
@@ -107,6 +105,12 @@ func (l *link) receive() []byte {
 	return append(head, body...)
 }
 
+// isError reports whether a frame is an error reply of any dialect.
+func isError(frame []byte) bool {
+	t := ninep.MsgType(frame[4])
+	return t == ninep.TypeRlerror || t == ninep.TypeRerror
+}
+
 func (l *link) must(b []byte) {
 	l.s.tb.Helper()
 	l.send(b)
@@ -124,8 +128,8 @@ func (l *link) refused(b []byte, mayHangUp bool) {
 	if reply == nil && mayHangUp {
 		return
 	}
-	if reply == nil || ninep.MsgType(reply[4]) != ninep.TypeRlerror || !bytes.Equal(reply[5:7], b[5:7]) {
-		l.s.tb.Fatalf("frame %v: reply %v, want Rlerror of its tag", b[:min(len(b), 32)], reply)
+	if reply == nil || !isError(reply) || !bytes.Equal(reply[5:7], b[5:7]) {
+		l.s.tb.Fatalf("frame %v: reply %v, want an error of its tag", b[:min(len(b), 32)], reply)
 	}
 }
 
@@ -133,7 +137,7 @@ func (l *link) refused(b []byte, mayHangUp bool) {
 func (l *link) dead() {
 	l.s.tb.Helper()
 	for reply := l.receive(); reply != nil; reply = l.receive() {
-		if ninep.MsgType(reply[4]) != ninep.TypeRlerror {
+		if !isError(reply) {
 			l.s.tb.Fatalf("answered by type %d", reply[4])
 		}
 	}

@@ -30,19 +30,7 @@ var (
 func rawUnknownFid(s *scope) {
 	w := s.wire()
 	const no ninep.FID = 999
-	for _, m := range []ninep.Message{
-		&ninep.Tstatfs{Fid: no}, &ninep.Tlopen{Fid: no}, &ninep.Tlcreate{Fid: no, Name: "a"},
-		&ninep.Tsymlink{Fid: no, Name: "a", Target: "b"}, &ninep.Tmknod{Fid: no, Name: "a", Mode: unix.S_IFIFO},
-		&ninep.Trename{Fid: no, Dir: dirFid, Name: "a"}, &ninep.Treadlink{Fid: no},
-		&ninep.Tgetattr{Fid: no, Mask: ninep.AttrBasic}, &ninep.Tsetattr{Fid: no},
-		&ninep.Txattrwalk{Fid: no, NewFid: 9, Name: "user.a"}, &ninep.Txattrcreate{Fid: no, Name: "user.a", Size: 1},
-		&ninep.Treaddir{Fid: no, Count: 100}, &ninep.Tfsync{Fid: no}, &ninep.Tlock{Fid: no}, &ninep.Tgetlock{Fid: no},
-		&ninep.Tlink{Dir: dirFid, Fid: no, Name: "a"}, &ninep.Tlink{Dir: no, Fid: dirFid, Name: "a"},
-		&ninep.Tmkdir{Fid: no, Name: "a"}, &ninep.Trenameat{OldDir: no, OldName: "a", NewDir: dirFid, NewName: "b"},
-		&ninep.Trenameat{OldDir: dirFid, OldName: "a", NewDir: no, NewName: "b"},
-		&ninep.Tunlinkat{Dir: no, Name: "a"}, &ninep.Twalk{Fid: no, NewFid: 9}, &ninep.Tread{Fid: no, Count: 10},
-		&ninep.Twrite{Fid: no, Data: []byte("x")}, &ninep.Tclunk{Fid: no}, &ninep.Tremove{Fid: no},
-	} {
+	for _, m := range s.tuses(no) {
 		w.refused(m, unix.EBADF)
 	}
 	w.unbound(9)
@@ -54,17 +42,18 @@ func rawFidInUse(s *scope) {
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
 	w.refused(&ninep.Twalk{Fid: dirFid, NewFid: 9})
 	w.refused(&ninep.Twalk{Fid: dirFid, NewFid: rootFid, Names: []string{"f"}})
-	w.refused(&ninep.Tattach{Fid: 9, Afid: ninep.NoFID, Aname: s.server.Aname, UID: s.server.UID})
-	w.refused(&ninep.Txattrwalk{Fid: 9, NewFid: dirFid})
-	attr := w.must(&ninep.Tgetattr{Fid: 9, Mask: ninep.AttrBasic}).(*ninep.Rgetattr)
-	s.sameQID(attr.QID, s.walk(s.dir, "f").QID(), "the fid that was in use")
+	w.refused(s.tattach(9, s.server.UID))
+	if s.dialect() == ninep.DialectL {
+		w.refused(&ninep.Txattrwalk{Fid: 9, NewFid: dirFid})
+	}
+	s.sameQID(qidOf(w.must(s.tstat(9))), s.walk(s.dir, "f").QID(), "the fid that was in use")
 }
 
 func rawNoFid(s *scope) {
 	w := s.wire()
 	w.refused(&ninep.Twalk{Fid: dirFid, NewFid: ninep.NoFID})
-	w.refused(&ninep.Tattach{Fid: ninep.NoFID, Afid: ninep.NoFID, Aname: s.server.Aname, UID: s.server.UID})
-	w.must(&ninep.Tgetattr{Fid: dirFid, Mask: ninep.AttrBasic})
+	w.refused(s.tattach(ninep.NoFID, s.server.UID))
+	w.must(s.tstat(dirFid))
 }
 
 // rawClunkRace reads through a fid in parallel with its clunk and its rebirth.
@@ -74,7 +63,7 @@ func rawClunkRace(s *scope) {
 	w := s.wire()
 	for range 200 {
 		w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-		w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+		w.must(s.topen(9, ninep.OpenReadOnly))
 		var calls []*pending
 		for tag := range uint16(4) {
 			calls = append(calls, w.start(tag, &ninep.Tread{Fid: 9, Count: 10}))
@@ -93,8 +82,8 @@ func rawClunkRace(s *scope) {
 
 func rawBeforeVersion(s *scope) {
 	for _, b := range [][]byte{
-		frame(ninep.TypeTattach, rootFid, ninep.NoFID, "", s.server.Aname, s.server.UID),
-		frame(ninep.TypeTgetattr, rootFid, uint64(0x7ff)),
+		s.frame(s.tattach(rootFid, s.server.UID)),
+		s.frame(s.tstat(rootFid)),
 		[]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
 	} {
 		s.bareLink().refusedOrDead(b)
@@ -106,7 +95,7 @@ func rawBeforeVersion(s *scope) {
 func (l *link) refusedOrDead(b []byte) {
 	l.s.tb.Helper()
 	l.send(b)
-	if reply := l.receive(); reply != nil && ninep.MsgType(reply[4]) != ninep.TypeRlerror {
+	if reply := l.receive(); reply != nil && !isError(reply) {
 		l.s.tb.Fatalf("frame of type %d: reply of type %d", b[4], reply[4])
 	}
 }
@@ -116,7 +105,7 @@ func (l *link) refusedOrDead(b []byte) {
 func rawTagTwice(s *scope) {
 	l := s.link()
 	for range 100 {
-		b := frame(ninep.TypeTgetattr, dirFid, uint64(0x7ff))
+		b := s.frame(s.tstat(dirFid))
 		l.send(append(b, b...))
 		for range 2 {
 			if l.receive() == nil {
@@ -136,7 +125,7 @@ func rawFlood(s *scope) {
 	for range 4 {
 		l := s.link()
 		l.must(walkFrame(dirFid, 9, []string{"f"}))
-		l.must(frame(ninep.TypeTlopen, ninep.FID(9), ninep.OpenReadOnly))
+		l.must(s.frame(s.topen(9, ninep.OpenReadOnly)))
 		floods.Go(func() {
 			b := frame(ninep.TypeTread, ninep.FID(9), uint64(0), uint32(60<<10))
 			for tag := range uint16(50000) {
@@ -161,9 +150,9 @@ func rawFifo(s *scope) {
 	var opens []*pending
 	for i := range uint16(64) {
 		w.must(&ninep.Twalk{Fid: dirFid, NewFid: 100 + ninep.FID(i), Names: []string{"fifo"}})
-		opens = append(opens, w.start(100+i, &ninep.Tlopen{Fid: 100 + ninep.FID(i), Flags: ninep.OpenReadOnly}))
+		opens = append(opens, w.start(100+i, s.topen(100+ninep.FID(i), ninep.OpenReadOnly)))
 	}
-	w.must(&ninep.Tgetattr{Fid: dirFid, Mask: ninep.AttrBasic})
+	w.must(s.tstat(dirFid))
 	for _, open := range opens {
 		open.wait()
 	}
@@ -179,7 +168,7 @@ func rawXattr(s *scope) {
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
 	w.must(&ninep.Txattrwalk{Fid: 9, NewFid: 10, Name: "user.a"})
 	for _, m := range []ninep.Message{
-		&ninep.Twrite{Fid: 10, Data: []byte("x")}, &ninep.Tlopen{Fid: 10}, &ninep.Treaddir{Fid: 10, Count: 100},
+		&ninep.Twrite{Fid: 10, Data: []byte("x")}, s.topen(10, ninep.OpenReadOnly), s.tlist(10, 100),
 		&ninep.Twalk{Fid: 10, NewFid: 11, Names: []string{"a"}}, &ninep.Tmkdir{Fid: 10, Name: "a"},
 	} {
 		w.refused(m)
@@ -203,14 +192,14 @@ func rawSteps(s *scope) {
 	w := s.wire()
 	for range 500 {
 		walk := w.start(1, &ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-		attr := w.start(2, &ninep.Tgetattr{Fid: 9, Mask: ninep.AttrBasic})
-		open := w.start(3, &ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+		attr := w.start(2, s.tstat(9))
+		open := w.start(3, s.topen(9, ninep.OpenReadOnly))
 		read := w.start(4, &ninep.Tread{Fid: 9, Count: 10})
 		if e := refusal(walk.wait()); e != 0 {
 			s.tb.Fatalf("walk: %v", e)
 		}
-		if reply, ok := attr.wait().(*ninep.Rgetattr); ok && reply.Size != 4 {
-			s.tb.Fatalf("size %d", reply.Size)
+		if size, ok := sizeOf(attr.wait()); ok && size != 4 {
+			s.tb.Fatalf("size %d", size)
 		}
 		open.wait()
 		if reply, ok := read.wait().(*ninep.Rread); ok && string(reply.Data) != "data" {

@@ -11,7 +11,7 @@ import (
 func rawSizes(s *scope) {
 	for _, size := range []uint32{0, 1, 4, 6, wireMsize + 1, 1 << 24, 1 << 31, 1<<32 - 1} {
 		l := s.link()
-		b := frame(ninep.TypeTgetattr, dirFid, uint64(0x7ff))
+		b := s.frame(s.tstat(dirFid))
 		binary.LittleEndian.PutUint32(b, size)
 		l.send(b)
 		l.dead()
@@ -40,18 +40,18 @@ func rawTruncated(s *scope) {
 func rawTypes(s *scope) {
 	l := s.link()
 	for t := range 256 {
-		if ninep.NewMessage(ninep.MsgType(t)) == nil {
+		if s.dialect().NewMessage(ninep.MsgType(t)) == nil {
 			l.refused(frame(ninep.MsgType(t), make([]byte, 20)), false)
 		}
 	}
-	l.must(frame(ninep.TypeTgetattr, dirFid, uint64(0x7ff)))
+	l.must(s.frame(s.tstat(dirFid)))
 }
 
-// requests is the requests of 9P2000.L but Tversion, which begins a session anew.
-func requests() []ninep.MsgType {
+// requests is the requests of the dialect but Tversion, which begins a session anew.
+func (s *scope) requests() []ninep.MsgType {
 	var all []ninep.MsgType
 	for t := ninep.MsgType(2); t < 128; t += 2 {
-		if t != ninep.TypeTversion && ninep.NewMessage(t) != nil {
+		if t != ninep.TypeTversion && s.dialect().NewMessage(t) != nil {
 			all = append(all, t)
 		}
 	}
@@ -61,7 +61,7 @@ func requests() []ninep.MsgType {
 // rawBodies cuts and pads every request. Some of them are valid by chance:
 // any answer will do, or none after hanging up.
 func rawBodies(s *scope) {
-	for _, t := range requests() {
+	for _, t := range s.requests() {
 		for _, n := range []int{0, 1, 3, 4, 7, 8, 11, 15, 30, 100, 5000} {
 			l := s.link()
 			for _, fill := range []byte{0x00, 0xff} {
@@ -81,9 +81,8 @@ func rawString(s *scope) {
 		frame(ninep.TypeTwalk, dirFid, ninep.FID(9), uint16(1), uint16(100), []byte("short")),
 		frame(ninep.TypeTwalk, dirFid, ninep.FID(9), uint16(0xffff), uint16(1), []byte("a")),
 		frame(ninep.TypeTwalk, dirFid, ninep.FID(9), uint16(2), "a"),
-		frame(ninep.TypeTmkdir, dirFid, uint16(0xffff), []byte("name"), uint32(0o755), uint32(0)),
+		frame(s.tcreate(dirFid, "", 0, 0).Type(), dirFid, uint16(0xffff), []byte("name"), uint32(0o755), uint32(0)),
 		frame(ninep.TypeTattach, ninep.FID(9), ninep.NoFID, "", uint16(1000), []byte("/")),
-		frame(ninep.TypeTsymlink, dirFid, "name", uint16(9), []byte("t")),
 	} {
 		s.link().refused(b, true)
 	}
@@ -98,7 +97,7 @@ func rawWriteCount(s *scope) {
 	for _, count := range []uint32{5, 6, wireMsize, 1 << 31, 1<<32 - 1} {
 		l := s.link()
 		l.must(walkFrame(dirFid, 9, []string{"f"}))
-		l.must(frame(ninep.TypeTlopen, ninep.FID(9), ninep.OpenReadWrite))
+		l.must(s.frame(s.topen(9, ninep.OpenReadWrite)))
 		l.refused(frame(ninep.TypeTwrite, ninep.FID(9), uint64(0), count, []byte("evil")), true)
 	}
 	s.content("f", "data")
@@ -119,7 +118,7 @@ func rawRandom(s *scope) {
 		l := s.link()
 		noise := random(r.Uint64(), r.IntN(300))
 		if i%2 == 0 {
-			all := requests()
+			all := s.requests()
 			noise = frame(all[r.IntN(len(all))], noise)
 		}
 		l.send(noise)
@@ -135,7 +134,7 @@ func rawReadCount(s *scope) {
 	s.file("f", string(random(40, 200<<10)))
 	l := s.link()
 	l.must(walkFrame(dirFid, 9, []string{"f"}))
-	l.must(frame(ninep.TypeTlopen, ninep.FID(9), ninep.OpenReadOnly))
+	l.must(s.frame(s.topen(9, ninep.OpenReadOnly)))
 	for _, count := range []uint32{wireMsize - 11, wireMsize - 10, wireMsize, 1 << 31, 1<<32 - 1} {
 		l.send(frame(ninep.TypeTread, ninep.FID(9), uint64(0), count))
 		if reply := l.receive(); reply == nil {

@@ -37,7 +37,7 @@ func readZero(s *scope) {
 	s.reads(f, nil, 100)
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+	w.must(s.topen(9, ninep.OpenReadOnly))
 	w.must(&ninep.Tread{Fid: 9})
 }
 
@@ -89,7 +89,7 @@ func readCount(s *scope) {
 	s.file("f", "data")
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+	w.must(s.topen(9, ninep.OpenReadOnly))
 	for _, count := range []uint32{1, 3, 4, 5, wireMsize - 11, wireMsize, 1 << 20} {
 		reply, ok := w.say(&ninep.Tread{Fid: 9, Count: count}).(*ninep.Rread)
 		if ok && string(reply.Data) != "data"[:min(count, 4)] {
@@ -103,7 +103,7 @@ func readCount(s *scope) {
 
 func readDirectory(s *scope) {
 	w := s.wire()
-	w.must(&ninep.Tlopen{Fid: dirFid, Flags: ninep.OpenReadOnly | ninep.OpenDirectory})
+	w.must(s.topen(dirFid, ninep.OpenReadOnly|ninep.OpenDirectory))
 	w.refused(&ninep.Tread{Fid: dirFid, Count: 100})
 }
 
@@ -112,7 +112,7 @@ func readOffsets(s *scope) {
 	s.file("f", "data")
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
+	w.must(s.topen(9, ninep.OpenReadOnly))
 	for _, offset := range []uint64{1<<63 - 5, 1<<63 - 1, 1 << 63, 1<<64 - 1} {
 		if reply, ok := w.say(&ninep.Tread{Fid: 9, Offset: offset, Count: 100}).(*ninep.Rread); ok && len(reply.Data) > 0 {
 			s.tb.Errorf("read %q at %d", reply.Data, offset)

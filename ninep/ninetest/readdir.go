@@ -81,20 +81,21 @@ func readdirSmall(s *scope) {
 func readdirTooSmall(s *scope) {
 	s.fill(s.dir, "a-name-of-more-than-ten-bytes-", 3)
 	w := s.wire()
-	w.must(&ninep.Tlopen{Fid: dirFid, Flags: ninep.OpenReadOnly | ninep.OpenDirectory})
-	w.refused(&ninep.Treaddir{Fid: dirFid, Count: 10}, unix.EINVAL)
+	w.must(s.topen(dirFid, ninep.OpenReadOnly|ninep.OpenDirectory))
+	w.refused(s.tlist(dirFid, 10), unix.EINVAL)
 }
 
 func readdirCount(s *scope) {
 	s.fill(s.dir, "f", 500)
 	w := s.wire()
-	w.must(&ninep.Tlopen{Fid: dirFid, Flags: ninep.OpenReadOnly | ninep.OpenDirectory})
+	w.must(s.topen(dirFid, ninep.OpenReadOnly|ninep.OpenDirectory))
 	for _, count := range []uint32{100, 1000, 4096, wireMsize - ninep.IOHeaderSize, 1 << 20} {
-		reply, ok := w.say(&ninep.Treaddir{Fid: dirFid, Count: count}).(*ninep.Rreaddir)
-		if ok && (len(reply.Data) > int(count) || len(reply.Data) == 0) {
-			s.tb.Errorf("count %d: %d bytes", count, len(reply.Data))
+		reply := w.say(s.tlist(dirFid, count))
+		data := ninep.Payload(reply)
+		if refusal(reply) == 0 && (len(data) > int(count) || len(data) == 0) {
+			s.tb.Errorf("count %d: %d bytes", count, len(data))
 		}
-		if !ok && count < wireMsize {
+		if refusal(reply) != 0 && count < wireMsize {
 			s.tb.Errorf("count %d is refused", count)
 		}
 	}
@@ -192,6 +193,6 @@ func readdirFile(s *scope) {
 	s.file("f", "data")
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadOnly})
-	w.refused(&ninep.Treaddir{Fid: 9, Count: 4096})
+	w.must(s.topen(9, ninep.OpenReadOnly))
+	w.refused(s.tlist(9, 4096))
 }

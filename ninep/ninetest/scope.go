@@ -76,6 +76,8 @@ func (s *scope) client(config ninep.Config) *scope {
 	return o
 }
 
+func (s *scope) dialect() ninep.Dialect { return s.server.Dialect }
+
 func (s *scope) attachOptions() ninep.AttachOptions {
 	return ninep.AttachOptions{UID: s.server.UID, Aname: s.server.Aname, ZeroCopy: s.server.ZeroCopy}
 }

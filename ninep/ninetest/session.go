@@ -277,7 +277,7 @@ func sessionLost(s *scope) {
 		w := s.wire()
 		for fid := range ninep.FID(100) {
 			w.must(&ninep.Twalk{Fid: dirFid, NewFid: 10 + fid})
-			w.must(&ninep.Tlopen{Fid: 10 + fid, Flags: ninep.OpenReadOnly})
+			w.must(s.topen(10+fid, ninep.OpenReadOnly))
 		}
 		s.ok(w.conn.Close(), "close")
 	}

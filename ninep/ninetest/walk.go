@@ -68,13 +68,12 @@ func walkOnto(s *scope) {
 	w := s.wire()
 	w.say(&ninep.Twalk{Fid: dirFid, NewFid: dirFid, Names: []string{"a", "missing"}})
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: dirFid, Names: []string{"a"}})
-	reply := w.must(&ninep.Tgetattr{Fid: dirFid, Mask: ninep.AttrBasic}).(*ninep.Rgetattr)
-	s.sameQID(reply.QID, a.QID(), "fid walked onto itself")
+	s.sameQID(qidOf(w.must(s.tstat(dirFid))), a.QID(), "fid walked onto itself")
 }
 
 func walkFromOpen(s *scope) {
 	w := s.wire()
-	w.must(&ninep.Tlopen{Fid: dirFid, Flags: ninep.OpenReadOnly | ninep.OpenDirectory})
+	w.must(s.topen(dirFid, ninep.OpenReadOnly|ninep.OpenDirectory))
 	w.refused(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"."}})
 	w.unbound(9)
 }
@@ -103,8 +102,7 @@ func walkDotDot(s *scope) {
 	s.mkdir(a, "b")
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"a", "b", ".."}})
-	reply := w.must(&ninep.Tgetattr{Fid: 9, Mask: ninep.AttrBasic}).(*ninep.Rgetattr)
-	s.sameQID(reply.QID, a.QID(), "a/b/..")
+	s.sameQID(qidOf(w.must(s.tstat(9))), a.QID(), "a/b/..")
 }
 
 // walkEscape: walk(5) has ".." of the root be the root.

@@ -51,12 +51,17 @@ func (s *scope) wire() *wire {
 // begin negotiates, attaches and walks to the rule's directory.
 func (w *wire) begin() {
 	w.s.tb.Helper()
-	version, ok := w.start(ninep.NoTag, &ninep.Tversion{Msize: wireMsize, Version: ninep.Version}).wait().(*ninep.Rversion)
-	if !ok || version.Version != ninep.Version {
+	w.beginAs(w.s.server.UID)
+}
+
+func (w *wire) beginAs(uid uint32) {
+	w.s.tb.Helper()
+	version, ok := w.start(ninep.NoTag, &ninep.Tversion{Msize: wireMsize, Version: w.s.dialect().String()}).wait().(*ninep.Rversion)
+	if !ok || version.Version != w.s.dialect().String() {
 		w.s.tb.Fatalf("Tversion: %+v", version)
 	}
 	w.conn.SetMsize(version.Msize)
-	w.must(&ninep.Tattach{Fid: rootFid, Afid: ninep.NoFID, Aname: w.s.server.Aname, UID: w.s.server.UID})
+	w.must(w.s.tattach(rootFid, uid))
 	w.must(&ninep.Twalk{Fid: rootFid, NewFid: dirFid, Names: []string{w.s.dirName}})
 }
 
@@ -73,7 +78,7 @@ func (p *pending) Complete(*transport.Call) { close(p.done) }
 // start sends a message.
 func (w *wire) start(tag uint16, m ninep.Message) *pending {
 	w.s.tb.Helper()
-	head, err := ninep.Append(nil, tag, m)
+	head, err := w.s.dialect().Append(nil, tag, m)
 	w.s.ok(err, "encode")
 	var in []byte
 	switch m := m.(type) {
@@ -100,7 +105,7 @@ func (p *pending) wait() ninep.Message {
 		s.tb.Fatal("no reply")
 	}
 	s.ok(p.call.Err, "connection")
-	_, reply, err := ninep.Decode(slices.Concat(p.call.Reply, p.call.In[:p.call.N]))
+	_, reply, err := s.dialect().Decode(slices.Concat(p.call.Reply, p.call.In[:p.call.N]))
 	s.ok(err, "decode the reply")
 	return reply
 }
@@ -134,7 +139,7 @@ func (w *wire) refused(m ninep.Message, want ...unix.Errno) {
 // unbound fails unless the fid is free.
 func (w *wire) unbound(f ninep.FID) {
 	w.s.tb.Helper()
-	w.refused(&ninep.Tgetattr{Fid: f, Mask: ninep.AttrBasic})
+	w.refused(w.s.tstat(f))
 }
 
 // refusal is the number of an error reply, 0 for any other.
@@ -143,6 +148,9 @@ func refusal(m ninep.Message) unix.Errno {
 	case *ninep.Rlerror:
 		return unix.Errno(m.Errno)
 	case *ninep.Rerror:
+		if m.Errno == 0 {
+			return ninep.TextErrno(m.Ename) // 9P2000 has no numbers
+		}
 		return unix.Errno(m.Errno)
 	}
 	return 0

@@ -36,7 +36,7 @@ func writeZero(s *scope) {
 	s.write(f, nil, 100)
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadWrite})
+	w.must(s.topen(9, ninep.OpenReadWrite))
 	w.must(&ninep.Twrite{Fid: 9, Offset: 100})
 	s.content("f", "data")
 }
@@ -79,7 +79,7 @@ func writeOffsets(s *scope) {
 	f := s.create("f")
 	w := s.wire()
 	w.must(&ninep.Twalk{Fid: dirFid, NewFid: 9, Names: []string{"f"}})
-	w.must(&ninep.Tlopen{Fid: 9, Flags: ninep.OpenReadWrite})
+	w.must(s.topen(9, ninep.OpenReadWrite))
 	for _, offset := range []uint64{1<<63 - 1, 1 << 63, 1<<64 - 1} {
 		w.refused(&ninep.Twrite{Fid: 9, Offset: offset, Data: []byte("x")}, unix.EFBIG, unix.EINVAL, unix.EOVERFLOW)
 	}
