@@ -87,6 +87,7 @@ func collectVolume(to sink, v mounter.VolumeStats) {
 
 func collectPayload(to sink, p ninep.Paths, id, direction string) {
 	value(to, volumePayload, p.Placed, id, direction, "placed", "")
+	value(to, volumePayload, p.Spliced, id, direction, "spliced", "")
 	value(to, volumePayload, p.Off, id, direction, "copied", "off")
 	value(to, volumePayload, p.Small, id, direction, "copied", "small")
 	value(to, volumePayload, p.Transport, id, direction, "copied", "transport")

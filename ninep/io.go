@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/csi-9p/csi-9p/transport"
 )
 
 // maxParts is how many messages of one IO are in flight together: enough that a 1 MiB request in messages of 64 KiB
@@ -18,6 +20,10 @@ type IO struct {
 	Buf    []byte    // lent to the transport until Done
 	Offset int64     // where in the file it begins, in bytes
 	Done   func(*IO) // called once, from any goroutine, also the starter's; must not block
+	// Prefix and Pipe are those of [transport.Call], for a read of one message: when Pipe is set, all that was asked for is in it
+	// instead of Buf, and whoever Done tells releases it.
+	Prefix []byte
+	Pipe   *transport.Pipe
 	// LostTimeout is as Config.ReconnectTimeout, for this IO; 0: the session's. A server's silence that led to the loss counts, but
 	// for 5 s that a server which was started again has to come back in.
 	LostTimeout time.Duration
@@ -49,7 +55,7 @@ func (f *Fid) StartRead(io *IO) { f.start(io, false) }
 func (f *Fid) StartWrite(io *IO) { f.start(io, true) }
 
 func (f *Fid) start(io *IO, write bool) {
-	io.N, io.Err = 0, nil
+	io.N, io.Pipe, io.Err = 0, nil, nil
 	io.fid, io.write = f, write
 	if err := f.pin(); err != nil {
 		io.Err = io.fail(err)

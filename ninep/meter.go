@@ -4,12 +4,13 @@ import "sync/atomic"
 
 // Meter counts the data of Tread, Treaddir and Twrite by the path that it took. The zero value is ready, and safe for concurrent use.
 type Meter struct {
-	sent, received struct{ placed, off, small, transport atomic.Uint64 }
+	sent, received struct{ placed, spliced, off, small, transport atomic.Uint64 }
 }
 
 // Paths are bytes of payload by path: placed, or copied and why.
 type Paths struct {
 	Placed    uint64 // from or to where they lie, without a copy in this process
+	Spliced   uint64 // through a pipe, without even being placed
 	Off       uint64 // copied because of ZeroCopyOff
 	Small     uint64 // copied because that costs less: below the threshold, or read ahead with other replies
 	Transport uint64 // copied because the transport cannot do otherwise
@@ -18,8 +19,8 @@ type Paths struct {
 // Paths returns the counts so far.
 func (m *Meter) Paths() (sent, received Paths) {
 	s, r := &m.sent, &m.received
-	return Paths{Placed: s.placed.Load(), Off: s.off.Load(), Small: s.small.Load(), Transport: s.transport.Load()},
-		Paths{Placed: r.placed.Load(), Off: r.off.Load(), Small: r.small.Load(), Transport: r.transport.Load()}
+	return Paths{Placed: s.placed.Load(), Spliced: s.spliced.Load(), Off: s.off.Load(), Small: s.small.Load(), Transport: s.transport.Load()},
+		Paths{Placed: r.placed.Load(), Spliced: r.spliced.Load(), Off: r.off.Load(), Small: r.small.Load(), Transport: r.transport.Load()}
 }
 
 // count counts the payload of a call that was answered.
@@ -38,6 +39,8 @@ func (m *Meter) count(c *call) {
 	case off:
 	case !c.link.zeroCopy:
 		m.received.transport.Add(uint64(c.N))
+	case c.Pipe != nil:
+		m.received.spliced.Add(uint64(c.N))
 	default:
 		m.received.placed.Add(uint64(max(0, c.N-c.Copied)))
 		m.received.small.Add(uint64(c.Copied))
@@ -46,5 +49,5 @@ func (m *Meter) count(c *call) {
 
 // traffic is the paths without the reasons.
 func (p Paths) traffic() Traffic {
-	return Traffic{Placed: p.Placed, Copied: p.Off + p.Small + p.Transport}
+	return Traffic{Placed: p.Placed + p.Spliced, Copied: p.Off + p.Small + p.Transport}
 }

@@ -102,14 +102,16 @@ func (p *part) encode(l *link) {
 	h = binary.LittleEndian.AppendUint64(h, uint64(p.io.Offset)+uint64(p.pos))
 	h = binary.LittleEndian.AppendUint32(h, uint32(len(data)))
 	p.volume, p.Flow = f.volume, f.volume.options.Flow
-	p.Head, p.In, p.Out, p.Inside, p.Reply = h, nil, nil, 0, p.reply[:]
+	p.Head, p.In, p.Out, p.Inside, p.Prefix, p.Reply = h, nil, nil, 0, nil, p.reply[:]
 	switch {
 	case p.io.write:
 		p.carry(data, f.volume.apart(l, len(data)))
 	case f.volume.options.ZeroCopy == ZeroCopyOff:
 		p.receiveInside(len(data))
 	default:
-		p.In = data
+		if p.In = data; len(data) == len(p.io.Buf) {
+			p.Prefix = p.io.Prefix
+		}
 	}
 }
 
@@ -121,6 +123,11 @@ func (p *part) received() {
 	io.mu.Unlock()
 	n, err := p.outcome()
 	p.freeBuffer()
+	if err == nil {
+		io.Pipe = p.Pipe
+	} else if p.Pipe != nil {
+		p.Pipe.Release(false)
+	}
 	switch {
 	case isLost(err):
 		s := io.fid.session
@@ -209,6 +216,6 @@ func (p *part) cancel() {
 
 func (p *part) recycle() {
 	p.freeBuffer()
-	p.io, p.nextPart, p.volume, p.In, p.Out, p.Flow = nil, nil, nil, nil, nil, nil
+	p.io, p.nextPart, p.volume, p.In, p.Out, p.Flow, p.Prefix, p.Pipe = nil, nil, nil, nil, nil, nil, nil, nil
 	parts.Put(p)
 }

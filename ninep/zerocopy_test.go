@@ -205,6 +205,55 @@ func TestCopiesPerByte(t *testing.T) {
 	}
 }
 
+// TestSplicedRead: a read with a prefix has its payload in a pipe, if one message brings all of it, and else in its memory;
+// neither way is a byte of it copied with zero copy.
+func TestSplicedRead(t *testing.T) {
+	open, w := openUnix(t)
+	const size = 512 << 10
+	prefix := []byte("head")
+	for z, piped := range map[ninep.ZeroCopy]bool{ninep.ZeroCopyAuto: true, ninep.ZeroCopyOff: false} {
+		for name, c := range map[string]struct {
+			asked, offset, come int
+			piped               bool
+		}{
+			"whole":       {size, 0, size, piped},
+			"end of file": {size, size, size / 2, false},
+			"in messages": {5 << 20, 0, size + size/2, false},
+		} {
+			var meter ninep.Meter
+			f := open(z, &meter)
+			data := pattern(size + size/2)
+			must(f.Write(testContext(t), data, 0))(t)
+			w.lent = make([]byte, c.asked)
+			w.payload, w.copied = 0, 0
+			done := make(chan struct{})
+			io := &ninep.IO{Buf: w.lent, Offset: int64(c.offset), Prefix: prefix, Done: func(*ninep.IO) { close(done) }}
+			f.StartRead(io)
+			<-done
+			got := w.lent[:io.N]
+			if io.Pipe != nil {
+				read, _ := io.Pipe.Ends()
+				all := make([]byte, len(prefix)+io.N+1)
+				n := must(unix.Read(read, all))(t)
+				if !bytes.HasPrefix(all, prefix) {
+					t.Errorf("zero copy %v, %s: the pipe begins with %q", z, name, all[:len(prefix)])
+				}
+				got = all[len(prefix):n]
+				io.Pipe.Release(true)
+			}
+			if io.Err != nil || (io.Pipe != nil) != c.piped || !bytes.Equal(got, data[c.offset:c.offset+c.come]) {
+				t.Errorf("zero copy %v, %s: %d bytes, pipe %v, error %v", z, name, len(got), io.Pipe, io.Err)
+			}
+			if _, received := meter.Paths(); c.piped != (received.Spliced == uint64(c.come)) {
+				t.Errorf("zero copy %v, %s: %+v", z, name, received)
+			}
+			if z != ninep.ZeroCopyOff && w.copied != 0 {
+				t.Errorf("zero copy %v, %s: %d bytes copied of %d", z, name, w.copied, w.payload)
+			}
+		}
+	}
+}
+
 // TestMeter: payload is counted by its path, in both directions, for each volume of a session and directories too.
 func TestMeter(t *testing.T) {
 	open, _ := openUnix(t)

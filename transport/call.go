@@ -46,6 +46,11 @@ type Call struct {
 	// payload follow right after PayloadHeadSize bytes, so that an error's text
 	// runs into In: see Gather.
 	Reply []byte
+	// Prefix, if set, asks for the payload in a pipe behind a copy of these
+	// bytes, from where it can go on to another descriptor. The transport does
+	// so where that pays and where the payload fills all of In, which it needs
+	// for when it cannot.
+	Prefix []byte
 	// Flow is whose account the payload is charged to; nil: the connection's
 	// own, which has no limit.
 	Flow *Flow
@@ -56,8 +61,11 @@ type Call struct {
 	// Done is told, once, that the call is complete.
 	Done Completer
 
-	// N is set before Complete: the payload bytes placed in In.
+	// N is set before Complete: the payload bytes placed in In, or in Pipe.
 	N int
+	// Pipe is set before Complete: what holds Prefix and the payload, none of
+	// which is in In then; nil: it is in In. It is the caller's to release.
+	Pipe *Pipe
 	// Copied is set before Complete: how many of the N bytes came by way of a
 	// buffer in this process.
 	Copied int

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/metrics"
+	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/ninep/server"
 	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/csi-9p/csi-9p/transport/mtls"
@@ -28,6 +29,7 @@ type serveFlags struct {
 	readOnly bool
 	squash   string
 	allow    []string
+	dialects []string
 	http     httpFlags
 	tls      mtls.Files
 }
@@ -37,7 +39,7 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --listen URL [--listen URL ...] DIR [--readonly] [--squash UID:GID] [--allow CIDR ...] [--tls-...]",
 		Short: "Export a directory over 9P",
-		Long: `Export a directory over 9P2000.L, until SIGTERM or SIGINT.
+		Long: `Export a directory over 9P2000.L, 9P2000.u and 9P2000, until SIGTERM or SIGINT.
 
 Nothing outside of DIR can be reached: names are resolved beneath it and symbolic links are never
 followed by the server. Run as root, the server acts as the user that a client attaches as, with
@@ -61,6 +63,7 @@ nosuid,nodev, or squash.`,
 	cmd.Flags().BoolVar(&flags.readOnly, "readonly", false, "refuse every change (EROFS)")
 	cmd.Flags().StringVar(&flags.squash, "squash", "", "act as this UID:GID for every client")
 	cmd.Flags().StringArrayVar(&flags.allow, "allow", nil, "TCP peers that may connect, as a network (10.0.0.0/8) or an address; may be repeated (default: this host only; with tls:// all)")
+	cmd.Flags().StringSliceVar(&flags.dialects, "dialects", []string{"9P2000.L", "9P2000.u", "9P2000"}, "dialects of 9P that are spoken")
 	cmd.Flags().StringVar(&flags.tls.Certificate, "tls-cert", "", "file with the server's certificate and its chain, for tls://")
 	cmd.Flags().StringVar(&flags.tls.Key, "tls-key", "", "file with its key")
 	cmd.Flags().StringVar(&flags.tls.CA, "tls-client-ca", "", "file with the authorities that clients' certificates must be issued by")
@@ -140,6 +143,13 @@ func (f serveFlags) parse(dir string) (o server.Options, urls []dial.URL, err er
 			return o, nil, fmt.Errorf("%w: --allow %s: not a network as in 10.0.0.0/8, nor an address", errUsage, s)
 		}
 		o.Allow = append(o.Allow, prefix)
+	}
+	for _, name := range f.dialects {
+		d, ok := ninep.ParseDialect(name)
+		if !ok {
+			return o, nil, fmt.Errorf("%w: --dialects %s: not 9P2000.L, 9P2000.u or 9P2000", errUsage, name)
+		}
+		o.Dialects = append(o.Dialects, d)
 	}
 	return o, urls, nil
 }

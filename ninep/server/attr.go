@@ -138,12 +138,18 @@ func (c *conn) readlink(r *request) (ninep.Message, error) {
 	case f.typ != unix.S_IFLNK:
 		return nil, unix.EINVAL
 	}
+	target, err := readLink(f.fd, "")
+	return &ninep.Rreadlink{Target: target}, err
+}
+
+// readLink reads the target of the link that a descriptor holds, or of that name in its directory.
+func readLink(fd int, name string) (string, error) {
 	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(f.fd, "", buf)
+	n, err := unix.Readlinkat(fd, name, buf)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return &ninep.Rreadlink{Target: string(buf[:n])}, nil
+	return string(buf[:n]), nil
 }
 
 func (c *conn) statfs(r *request) (ninep.Message, error) {

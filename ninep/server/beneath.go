@@ -98,6 +98,11 @@ func (s *Server) locate(a *attachment, fd int, id fileID) (dir int, name string,
 	return dir, name, nil
 }
 
+// locate finds where the fid's file is.
+func (f *file) locate() (dir int, name string, err error) {
+	return f.conn.server.locate(f.attach, f.fd, f.id)
+}
+
 func (s *Server) pathOf(fd int) (string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(s.proc, strconv.Itoa(fd), buf)

@@ -65,7 +65,7 @@ func (c *conn) claimOne(r *request) error {
 	case *ninep.Tunlinkat:
 		return c.hold(r, m.Dir, use)
 	}
-	return nil
+	return c.claimClassic(r)
 }
 
 func (c *conn) claimWalk(r *request, m *ninep.Twalk) error {

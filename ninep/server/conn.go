@@ -36,6 +36,8 @@ type conn struct {
 	in      *bufio.Reader
 	msize   uint32
 	agreed  bool // a Tversion was accepted
+	dialect ninep.Dialect
+	form    classicForm // nil on 9P2000.L
 	ended   bool
 	count   int // workers
 	idle    atomic.Int32

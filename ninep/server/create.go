@@ -130,9 +130,12 @@ func (c *conn) link(r *request, m *ninep.Tlink) (ninep.Message, error) {
 	if f == nil || f.xattr != nil {
 		return nil, unix.EBADF
 	}
-	return &ninep.Rlink{}, dir.attach.user.do(func() error {
-		return unix.Linkat(unix.AT_FDCWD, procPath(f.fd), dir.fd, m.Name, unix.AT_SYMLINK_FOLLOW)
-	})
+	return &ninep.Rlink{}, dir.attach.user.do(func() error { return linkTo(f, dir.fd, m.Name) })
+}
+
+// linkTo makes another name of the very file that a fid holds.
+func linkTo(f *file, dir int, name string) error {
+	return unix.Linkat(unix.AT_FDCWD, procPath(f.fd), dir, name, unix.AT_SYMLINK_FOLLOW)
 }
 
 // directory returns the directory of the i-th fid, in which the request wants to change the entry of that name.

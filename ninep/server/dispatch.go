@@ -84,5 +84,5 @@ func (c *conn) dispatchNames(r *request) (ninep.Message, error) {
 		// There is nothing to authenticate with. diod answers this, and its clients then attach without.
 		return nil, unix.ENOENT
 	}
-	return nil, unix.EOPNOTSUPP
+	return c.dispatchClassic(r)
 }

@@ -1,4 +1,4 @@
-// Package server exports a directory over 9P2000.L.
+// Package server exports a directory over 9P: 9P2000.L, 9P2000.u and 9P2000, as each client asks for (version(5)).
 //
 // # Containment
 //
@@ -47,6 +47,14 @@
 // TCP peer that is gone without a word, or takes no replies, is given up after a minute. What clients hold is also
 // held against the host's own processes, where the host's file system can. A conflict is always answered with status
 // BLOCKED, at once.
+//
+// # Plan 9's dialects
+//
+// 9P2000 is kept to section 5 of the Plan 9 manual, 9P2000.u besides to how Linux and QEMU speak it. Users and groups are
+// the names of the host's database, or numbers in decimal. A file of 9P2000 is a directory or a plain file; links,
+// devices, sockets and pipes look like plain files there and cannot be opened. The mode bits for files that are append
+// only, exclusive or temporary are refused, not ignored. A Twstat happens as a whole or not at all, as far as the host
+// lets what was done be undone. A directory is read from where the last Tread of its fid ended, or from 0.
 //
 // # Limits
 //

@@ -30,6 +30,8 @@ type file struct {
 	dir      dirPosition
 	xattr    *xattr // nil for a file of the tree
 	locked   atomic.Bool
+
+	removeOnClose bool // ORCLOSE of open(5)
 }
 
 // fileID is a file for the host, among all files that exist at one time.
@@ -63,6 +65,10 @@ func (c *conn) newFile(a *attachment, fd int, st *unix.Statx_t) *file {
 
 // close gives back all that the file holds.
 func (f *file) close() {
+	if f.removeOnClose {
+		// The client went without giving the fid back, and hears of no error.
+		_ = f.unlink()
+	}
 	if f.locked.Load() {
 		f.conn.server.locks.drop(f)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,10 +110,11 @@ func (e *export) read(name string) string {
 
 // client talks to a server by raw messages, one after the other unless sent apart.
 type client struct {
-	t   testing.TB
-	nc  net.Conn
-	tag uint16
-	fid ninep.FID
+	t       testing.TB
+	nc      net.Conn
+	dialect ninep.Dialect // spoken from version on
+	tag     uint16
+	fid     ninep.FID
 }
 
 // dial connects without a word.
@@ -135,6 +137,16 @@ func (e *export) client(uid uint32) *client {
 	c := e.dial()
 	c.version(1 << 20)
 	c.attach(0, uid, "")
+	return c
+}
+
+// speaker is client in another dialect, for the user of a name or number.
+func (e *export) speaker(d ninep.Dialect, uname string) *client {
+	e.t.Helper()
+	c := e.dial()
+	c.dialect = d
+	c.version(1 << 20)
+	ask[*ninep.Rattach](c, &ninep.Tattach{Fid: 0, Afid: ninep.NoFID, Uname: uname, UID: ninep.NoUID})
 	return c
 }
 
@@ -166,7 +178,7 @@ func (e *export) clientOverTCP(uid uint32) *client {
 
 func (c *client) version(msize uint32) *ninep.Rversion {
 	c.t.Helper()
-	c.send(ninep.NoTag, &ninep.Tversion{Msize: msize, Version: ninep.Version})
+	c.send(ninep.NoTag, &ninep.Tversion{Msize: msize, Version: c.dialect.String()})
 	_, m := c.receive()
 	v, ok := m.(*ninep.Rversion)
 	if !ok {
@@ -188,7 +200,7 @@ func (c *client) newFid() ninep.FID {
 
 func (c *client) send(tag uint16, m ninep.Message) {
 	c.t.Helper()
-	b, err := ninep.Append(nil, tag, m)
+	b, err := c.dialect.Append(nil, tag, m)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -216,7 +228,7 @@ func (c *client) tryReceive() (uint16, ninep.Message, error) {
 	if _, err := io.ReadFull(c.nc, frame[len(head):]); err != nil {
 		return 0, nil, err
 	}
-	return ninep.Decode(frame)
+	return c.dialect.Decode(frame)
 }
 
 // call sends a request and waits for its reply.
@@ -237,28 +249,35 @@ func ask[R ninep.Message](c *client, m ninep.Message) R {
 	reply := c.call(m)
 	r, ok := reply.(R)
 	if !ok {
-		if e, isError := reply.(*ninep.Rlerror); isError {
-			c.t.Fatalf("%+v: %v", m, unix.Errno(e.Errno))
+		if errno := c.errno(reply); errno != 0 {
+			c.t.Fatalf("%+v: %v", m, errno)
 		}
 		c.t.Fatalf("%+v: %+v", m, reply)
 	}
 	return r
 }
 
+// errno is the number of an error reply in the client's dialect, 0 for any other.
+func (c *client) errno(reply ninep.Message) unix.Errno {
+	switch e := reply.(type) {
+	case *ninep.Rlerror:
+		return unix.Errno(e.Errno)
+	case *ninep.Rerror:
+		if c.dialect == ninep.DialectLegacy {
+			return ninep.TextErrno(e.Ename)
+		}
+		return unix.Errno(e.Errno)
+	}
+	return 0
+}
+
 // fails calls and insists on an error, one of those given.
 func (c *client) fails(m ninep.Message, want ...unix.Errno) {
 	c.t.Helper()
 	reply := c.call(m)
-	e, ok := reply.(*ninep.Rlerror)
-	if !ok {
-		c.t.Fatalf("%v: %+v, want an error of %v", m.Type(), reply, want)
+	if errno := c.errno(reply); !slices.Contains(want, errno) {
+		c.t.Fatalf("%+v: %+v (%v), want an error of %v", m, reply, errno, want)
 	}
-	for _, errno := range want {
-		if unix.Errno(e.Errno) == errno {
-			return
-		}
-	}
-	c.t.Fatalf("%+v: %v, want %v", m, unix.Errno(e.Errno), want)
 }
 
 // walk binds a new fid to what the names lead to from fid 0.

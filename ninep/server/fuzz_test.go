@@ -52,10 +52,12 @@ func frames(script []byte) []byte {
 }
 
 // script is the opposite of frames.
-func script(messages ...ninep.Message) []byte {
+func script(messages ...ninep.Message) []byte { return scriptIn(ninep.DialectL, messages...) }
+
+func scriptIn(d ninep.Dialect, messages ...ninep.Message) []byte {
 	var out []byte
 	for _, m := range messages {
-		b, err := ninep.Append(nil, 0, m)
+		b, err := d.Append(nil, 0, m)
 		if err != nil {
 			panic(err)
 		}
@@ -91,14 +93,41 @@ func fuzzSeeds() [][]byte {
 	}
 }
 
+func fuzzClassicSeeds(d ninep.Dialect) [][]byte {
+	renamed, touched := ninep.UntouchedStat(), ninep.UntouchedStat()
+	renamed.Name = "../canary"
+	touched.Mode, touched.Mtime, touched.Length, touched.GID, touched.Name = 0o600, 5, 3, "0", "g"
+	return [][]byte{
+		scriptIn(d,
+			&ninep.Twalk{Fid: 0, NewFid: 1, Names: []string{"f"}}, &ninep.Tstat{Fid: 1}, &ninep.Topen{Fid: 1, Mode: 2},
+			&ninep.Tread{Fid: 1, Count: 100}, &ninep.Twstat{Fid: 1, Stat: renamed}, &ninep.Twstat{Fid: 1, Stat: touched},
+			&ninep.Twstat{Fid: 1, Stat: ninep.UntouchedStat()}, &ninep.Tflush{OldTag: 3}, &ninep.Tremove{Fid: 1}),
+		scriptIn(d,
+			&ninep.Twalk{Fid: 0, NewFid: 1}, &ninep.Tcreate{Fid: 1, Name: "new", Perm: 0o644, Mode: 2},
+			&ninep.Twalk{Fid: 0, NewFid: 2}, &ninep.Tcreate{Fid: 2, Name: "s", Perm: ninep.DMSymlink, Extension: "../canary"},
+			&ninep.Twalk{Fid: 0, NewFid: 3}, &ninep.Tcreate{Fid: 3, Name: "l", Perm: ninep.DMLink, Extension: "1"},
+			&ninep.Twalk{Fid: 0, NewFid: 4}, &ninep.Tcreate{Fid: 4, Name: "n", Perm: ninep.DMDevice, Extension: "c 1 3"},
+			&ninep.Topen{Fid: 2}, &ninep.Topen{Fid: 0}, &ninep.Tread{Fid: 0, Count: 500}, &ninep.Tread{Fid: 0, Offset: 1, Count: 500}),
+		scriptIn(d,
+			&ninep.Twalk{Fid: 0, NewFid: 1, Names: []string{"out"}}, &ninep.Topen{Fid: 1, Mode: ninep.ClassicRClose},
+			&ninep.Tattach{Fid: 7, Afid: ninep.NoFID, Uname: "daemon", UID: ninep.NoUID, Aname: "d"},
+			&ninep.Tauth{Afid: 1, UID: ninep.NoUID}, &ninep.Tclunk{Fid: 1}, &ninep.Tversion{Msize: 8192, Version: d.String()}),
+	}
+}
+
 // FuzzConnection feeds a connection with what a hostile client might send. The server must come to an end with it, and
 // touch nothing outside of its root.
 func FuzzConnection(f *testing.F) {
 	for _, seed := range fuzzSeeds() {
-		f.Add(seed, true)
-		f.Add(frames(seed), false)
+		f.Add(seed, true, uint8(ninep.DialectL))
+		f.Add(frames(seed), false, uint8(ninep.DialectL))
 	}
-	f.Fuzz(func(t *testing.T, input []byte, framed bool) {
+	for _, d := range []ninep.Dialect{ninep.DialectU, ninep.DialectLegacy} {
+		for _, seed := range fuzzClassicSeeds(d) {
+			f.Add(seed, true, uint8(d))
+		}
+	}
+	f.Fuzz(func(t *testing.T, input []byte, framed bool, dialect uint8) {
 		e, canary := newFenced(t, server.Options{MaxMsize: 64 << 10, MaxFids: 64})
 		e.mkdir("d", 0o777)
 		e.write("f", "content", 0o666)
@@ -117,8 +146,9 @@ func FuzzConnection(f *testing.F) {
 		l.conns <- theirs
 		ended := make(chan struct{})
 		go func() { _, _ = io.Copy(io.Discard, ours); close(ended) }()
-		hello, _ := ninep.Append(nil, ninep.NoTag, &ninep.Tversion{Msize: 64 << 10, Version: ninep.Version})
-		hello, _ = ninep.Append(hello, 0xfffe, &ninep.Tattach{Fid: 0, Afid: ninep.NoFID})
+		d := ninep.Dialect(dialect % 3)
+		hello, _ := d.Append(nil, ninep.NoTag, &ninep.Tversion{Msize: 64 << 10, Version: d.String()})
+		hello, _ = d.Append(hello, 0xfffe, &ninep.Tattach{Fid: 0, Afid: ninep.NoFID, Uname: "0"})
 		// The server may end the connection at any byte.
 		_, _ = ours.Write(append(hello, input...))
 		ours.Close()

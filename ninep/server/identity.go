@@ -69,17 +69,20 @@ func (c *credentials) actAs(uid, gid uint32, groups []uint32) *identity {
 	return &identity{creds: c, uid: uid, gid: gid, groups: groups, switched: uid != 0 || gid != c.own.gid}
 }
 
-// identify returns whom to act as for an attach with this n_uname and uname. The name counts only without a number.
+// identify returns whom to act as for an attach with this n_uname and uname. The name counts only without a number, and may be
+// one in decimal.
 func (c *credentials) identify(uid uint32, uname string) (*identity, error) {
 	if c.squash != nil {
 		return c.squash, nil
 	}
 	if uid == ninep.NoUID {
 		u, err := user.Lookup(uname)
-		if err != nil {
-			return nil, unix.EPERM
+		if err == nil {
+			return c.known(u)
 		}
-		return c.known(u)
+		if uid, err = parseID(uname); err != nil {
+			return nil, err
+		}
 	}
 	if u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
 		return c.known(u)

@@ -23,7 +23,7 @@ func (c *conn) read(r *request) error {
 		return unix.EBADF
 	}
 	if f.typ == unix.S_IFDIR {
-		return unix.EISDIR
+		return c.readDirectory(r, f)
 	}
 	if r.io.offset > math.MaxInt64 {
 		return unix.EINVAL

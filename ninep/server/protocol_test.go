@@ -31,7 +31,20 @@ func TestVersion(t *testing.T) {
 		{1 << 20, 8192, "9P2000.L", "9P2000.L"},
 		{4096, 4096, "9P2000.L", "9P2000.L"},
 		{8192, 8192, "9P2000.L.Google.3", "9P2000.L"},
-		{8192, 8192, "9P2000.u", "unknown"},
+		{8192, 8192, "9P2000.u", "9P2000.u"},
+		{8192, 8192, "9P2000.u.x.y", "9P2000.u"},
+		{8192, 8192, "9P2000", "9P2000"},
+		{8192, 8192, "9P2000.X", "9P2000"},
+		{8192, 8192, "9P2000.", "9P2000"},
+		{8192, 8192, "9P2001", "9P2000"},
+		{8192, 8192, "9P3000.L", "9P2000"},
+		{8192, 8192, "9P1999", "unknown"},
+		{8192, 8192, "9P2000L", "unknown"},
+		{8192, 8192, "9P", "unknown"},
+		{8192, 8192, "9P-2000", "unknown"},
+		{8192, 8192, "9P99999999999999999999", "unknown"},
+		{8192, 8192, "2000", "unknown"},
+		{8192, 8192, "unknown", "unknown"},
 		{8192, 8192, "", "unknown"},
 	} {
 		got := ask[*ninep.Rversion](c, &ninep.Tversion{Msize: v.msize, Version: v.version})
@@ -41,6 +54,35 @@ func TestVersion(t *testing.T) {
 	}
 	c.fails(&ninep.Tattach{Fid: 0, Afid: ninep.NoFID}, unix.EPROTO)
 	c.fails(&ninep.Tversion{Msize: 4095, Version: ninep.Version}, unix.EMSGSIZE)
+	c.dialect = ninep.DialectU
+	c.fails(&ninep.Tversion{Msize: 4095, Version: "9P2000.u"}, unix.EMSGSIZE)
+}
+
+// A server that is told which dialects to speak offers what is left of what a client asks for.
+func TestVersionOfSomeDialects(t *testing.T) {
+	for _, test := range []struct {
+		spoken []ninep.Dialect
+		want   map[string]string
+	}{
+		{[]ninep.Dialect{ninep.DialectL}, map[string]string{
+			"9P2000.L": "9P2000.L", "9P2000.u": "unknown", "9P2000": "unknown", "9P2000.X": "unknown",
+		}},
+		{[]ninep.Dialect{ninep.DialectU}, map[string]string{"9P2000.L": "unknown", "9P2000.u": "9P2000.u", "9P2000": "unknown"}},
+		{[]ninep.Dialect{ninep.DialectLegacy}, map[string]string{
+			"9P2000.L": "9P2000", "9P2000.u": "9P2000", "9P2000": "9P2000",
+		}},
+	} {
+		e := newExport(t, server.Options{Dialects: test.spoken})
+		c := e.dial()
+		for version, want := range test.want {
+			if got := ask[*ninep.Rversion](c, &ninep.Tversion{Msize: 8192, Version: version}); got.Version != want {
+				t.Errorf("of %v: %s answered %s, want %s", test.spoken, version, got.Version, want)
+			}
+		}
+	}
+	if _, err := server.New(server.Options{Root: t.TempDir(), Dialects: []ninep.Dialect{9}}); !errors.Is(err, server.ErrOptions) {
+		t.Errorf("a dialect that there is not: %v", err)
+	}
 }
 
 // Tversion gives every fid and lock back and honours a smaller msize from then on.

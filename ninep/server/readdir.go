@@ -15,6 +15,9 @@ import (
 type dirPosition struct {
 	mu   sync.Mutex
 	next uint64 // cookie of the entry that getdents64 would return next
+
+	told   uint64 // bytes of entries that were told since the beginning, where the dialect counts them
+	cookie uint64 // of the entry to tell next there
 }
 
 // Layout of struct linux_dirent64 (include/linux/dirent.h): d_ino[8] d_off[8] d_reclen[2] d_type[1] d_name[].
@@ -41,6 +44,9 @@ func (c *conn) readdir(r *request, m *ninep.Treaddir) error {
 	raw := c.server.buffers.get(min(max(count, pageSize), direntBatch))
 	defer c.server.buffers.put(raw)
 	l := listing{server: c.server, dir: f, data: r.payload.bytes[:0:count], next: m.Offset}
+	l.put = l.putDirent
+	f.dir.mu.Lock()
+	defer f.dir.mu.Unlock()
 	if err := l.fill(raw.bytes); err != nil {
 		return err
 	}
@@ -51,21 +57,20 @@ func (c *conn) readdir(r *request, m *ninep.Treaddir) error {
 // direntBatch is the most that is read from the host at once, in bytes.
 const direntBatch = 64 << 10
 
-// listing is an Rreaddir being filled.
+// listing is the entries of a directory being put into a reply.
 type listing struct {
 	server *Server
 	dir    *file
 	data   []byte // its capacity is the bytes asked
 	next   uint64 // cookie of the next entry wanted
 	full   bool
+	put    func(name string, entry []byte, offset uint64) error // adds one of the host's entries as the dialect has it
 }
 
 // fill adds entries from l.next on until the next would not fit or there are no more. It fails with EINVAL if not even
-// the first fits.
+// the first fits. The caller has the directory's position locked.
 func (l *listing) fill(raw []byte) error {
 	p := &l.dir.dir
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for !l.full {
 		if p.next != l.next {
 			if _, err := unix.Seek(l.dir.fd, int64(l.next), unix.SEEK_SET); err != nil {
@@ -107,21 +112,32 @@ func (l *listing) add(raw []byte) error {
 		name, _, _ := bytes.Cut(entry[direntName:], []byte{0})
 		offset := binary.NativeEndian.Uint64(entry[direntOff:])
 		if string(name) != "." && string(name) != ".." {
-			if len(l.data)+ninep.DirentSize(string(name)) > cap(l.data) {
-				l.full = true
-				if len(l.data) == 0 {
-					return unix.EINVAL
-				}
-				return nil
+			if err := l.put(string(name), entry, offset); err != nil {
+				return err
 			}
-			l.append(string(name), entry, offset)
+		}
+		if l.full && len(l.data) == 0 {
+			return unix.EINVAL
+		}
+		if l.full {
+			return nil
 		}
 		l.next = offset
 	}
 	return nil
 }
 
-func (l *listing) append(name string, entry []byte, offset uint64) {
+// room reports whether there is room for n bytes more. The listing is full if not.
+func (l *listing) room(n int) bool {
+	l.full = len(l.data)+n > cap(l.data)
+	return !l.full
+}
+
+// putDirent adds an entry of Rreaddir.
+func (l *listing) putDirent(name string, entry []byte, offset uint64) error {
+	if !l.room(ninep.DirentSize(name)) {
+		return nil
+	}
 	typ := entry[direntType]
 	ino := binary.NativeEndian.Uint64(entry)
 	if typ == unix.DT_UNKNOWN {
@@ -129,12 +145,12 @@ func (l *listing) append(name string, entry []byte, offset uint64) {
 			typ = uint8(st.Mode >> 12)
 		}
 	}
-	d := ninep.Dirent{
+	var err error
+	l.data, err = ninep.AppendDirent(l.data, ninep.Dirent{
 		QID:    ninep.QID{Type: qidType(uint32(typ) << 12), Path: l.server.qidPath(l.dir.id.dev, ino)},
 		Offset: offset,
 		Type:   typ,
 		Name:   name,
-	}
-	// The host's names are short enough for the wire.
-	l.data, _ = ninep.AppendDirent(l.data, d)
+	})
+	return err
 }

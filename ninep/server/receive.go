@@ -27,7 +27,7 @@ func (c *conn) receive() (*request, error) {
 	// It was peeked at, so it is there.
 	_, _ = c.in.Discard(ninep.HeaderSize)
 	r := c.server.newRequest()
-	r.tag, r.kind = h.Tag, h.Type
+	r.tag, r.kind, r.dialect = h.Tag, h.Type, c.dialect
 	if err := c.receiveBody(r, int(h.Size)-ninep.HeaderSize); err != nil {
 		c.recycle(r)
 		return nil, err
@@ -78,12 +78,12 @@ func (c *conn) receiveBody(r *request, n int) error {
 	if _, err := io.ReadFull(c.in, body); err != nil {
 		return err
 	}
-	r.msg = ninep.NewMessage(r.kind)
+	r.msg = c.dialect.NewMessage(r.kind)
 	if r.msg == nil || r.kind&1 == 1 {
 		r.msg, r.err = nil, ninep.ErrUnknownType
 		return nil
 	}
-	if err := ninep.DecodeBody(body, r.msg); err != nil {
+	if err := c.dialect.DecodeBody(body, r.msg); err != nil {
 		return err
 	}
 	if m, ok := r.msg.(*ninep.Treaddir); ok {

@@ -27,15 +27,21 @@ func (c *conn) remove(r *request) (ninep.Message, error) {
 	if f == nil || f.xattr != nil {
 		return nil, unix.EBADF
 	}
-	if err := c.movable(f); err != nil {
-		return nil, err
+	f.removeOnClose = false
+	return &ninep.Rremove{}, f.unlink()
+}
+
+// unlink removes the file by the name that it has now.
+func (f *file) unlink() error {
+	if err := f.movable(); err != nil {
+		return err
 	}
 	flags := 0
 	if f.typ == unix.S_IFDIR {
 		flags = unix.AT_REMOVEDIR
 	}
-	return &ninep.Rremove{}, f.attach.user.do(func() error {
-		dir, name, err := c.server.locate(f.attach, f.fd, f.id)
+	return f.attach.user.do(func() error {
+		dir, name, err := f.locate()
 		if err != nil {
 			return err
 		}
@@ -68,11 +74,11 @@ func (c *conn) rename(r *request, m *ninep.Trename) (ninep.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.movable(f); err != nil {
+	if err := f.movable(); err != nil {
 		return nil, err
 	}
 	return &ninep.Rrename{}, f.attach.user.do(func() error {
-		dir, name, err := c.server.locate(f.attach, f.fd, f.id)
+		dir, name, err := f.locate()
 		if err != nil {
 			return err
 		}
@@ -82,9 +88,9 @@ func (c *conn) rename(r *request, m *ninep.Trename) (ninep.Message, error) {
 }
 
 // movable refuses to remove or move the attach's root.
-func (c *conn) movable(f *file) error {
+func (f *file) movable() error {
 	switch {
-	case c.server.options.ReadOnly:
+	case f.conn.server.options.ReadOnly:
 		return unix.EROFS
 	case f.id == f.attach.id:
 		return unix.EBUSY

@@ -8,11 +8,12 @@ import (
 
 // request is one T-message on its way to its reply. It is used again for others once the reply was sent.
 type request struct {
-	tag  uint16
-	kind ninep.MsgType
-	msg  ninep.Message // nil for Tread and Twrite, which are in io
-	io   ioArgs
-	err  error // found while it was received: the answer
+	tag     uint16
+	kind    ninep.MsgType
+	dialect ninep.Dialect
+	msg     ninep.Message // nil for Tread and Twrite, which are in io
+	io      ioArgs
+	err     error // found while it was received: the answer
 
 	arrived time.Duration // since the counters' epoch
 
@@ -61,15 +62,15 @@ func (r *request) file(i int) *file { return r.holds[i].fid.file }
 // bind makes f the file of the i-th fid.
 func (r *request) bind(i int, f *file) { r.holds[i].fid.file = f }
 
-// fail makes the reply an Rlerror.
+// fail makes the reply an error.
 func (r *request) fail(err error) {
 	r.data = nil
-	r.head, _ = ninep.Append(r.headRoom[:0], r.tag, &ninep.Rlerror{Errno: uint32(errnoOf(err))})
+	r.head, _ = r.dialect.Append(r.headRoom[:0], r.tag, failure(r.dialect, errnoOf(err)))
 }
 
 // answer makes the reply of a message. One that the client has no room for becomes an error.
 func (r *request) answer(m ninep.Message, msize uint32) {
-	head, err := ninep.Append(r.headRoom[:0], r.tag, m)
+	head, err := r.dialect.Append(r.headRoom[:0], r.tag, m)
 	if err != nil {
 		r.fail(err)
 		return

@@ -24,6 +24,8 @@ type Options struct {
 	Squash   *Squash        // act as this user for every client; nil: as the user of the attach
 	Allow    []netip.Prefix // TCP peers that may connect; none: loopback only, but with TLS all. Unix and vsock peers always may
 
+	Dialects []ninep.Dialect // spoken; none: all
+
 	MaxMsize    uint32 // largest message in bytes; default 4 MiB of payload and its header
 	MaxFids     int    // fids of one connection; default 65536, never more than half of the process's descriptors allow
 	MaxInFlight int64  // bytes of requests and replies of one connection that are in memory; default 64 MiB
@@ -55,6 +57,7 @@ type Server struct {
 	rootDev    uint64 // its device
 	proc       int    // O_PATH descriptor of /proc/self/fd, to reopen descriptors through
 	creds      *credentials
+	names      names
 	locks      lockTable
 	buffers    buffers
 	requests   sync.Pool     // of *request
@@ -95,6 +98,9 @@ func New(o Options) (*Server, error) {
 }
 
 func (o *Options) complete() error {
+	if len(o.Dialects) == 0 {
+		o.Dialects = allDialects
+	}
 	if o.MaxMsize == 0 {
 		o.MaxMsize = defaultMsize
 	}
@@ -114,6 +120,9 @@ func (o *Options) complete() error {
 		return fmt.Errorf("%w: MaxMsize %d is not within %d and %d", ErrOptions, o.MaxMsize, ninep.MinMsize, maxMsize)
 	case o.MaxFids < 0 || o.MaxInFlight < 0 || o.MaxConns < 0:
 		return fmt.Errorf("%w: a limit is negative", ErrOptions)
+	}
+	if err := checkDialects(o.Dialects); err != nil {
+		return err
 	}
 	o.MaxInFlight = max(o.MaxInFlight, 2*int64(bufferSize(int(o.MaxMsize))))
 	return nil

@@ -17,16 +17,20 @@ func (c *conn) version(r *request, m *ninep.Tversion) {
 	c.exchange.quiesce()
 	c.fids.clear()
 	c.agreed = false
+	c.speak(ninep.DialectL)
 	reply := &ninep.Rversion{Msize: min(m.Msize, c.server.options.MaxMsize), Version: unknownVersion}
+	dialect, known := c.server.negotiate(m.Version)
+	r.dialect = dialect
 	switch {
 	case m.Msize < ninep.MinMsize:
 		r.fail(unix.EMSGSIZE)
-	case m.Version != ninep.Version && !strings.HasPrefix(m.Version, ninep.Version+"."):
+	case !known:
 		r.answer(reply, reply.Msize)
 	default:
 		c.agreed = true
 		c.msize = reply.Msize
-		reply.Version = ninep.Version
+		c.speak(dialect)
+		reply.Version = dialect.String()
 		r.answer(reply, c.msize)
 	}
 	c.complete(r)
@@ -54,7 +58,7 @@ func (c *conn) attach(r *request, m *ninep.Tattach) (ninep.Message, error) {
 		return nil, err
 	}
 	r.bind(0, c.newFile(a, fd, st))
-	return &ninep.Rattach{QID: c.server.qid(st)}, nil
+	return &ninep.Rattach{QID: c.qid(st)}, nil
 }
 
 // newAttachment makes the attachment to the tree that a descriptor holds, which stays the caller's. The first file made

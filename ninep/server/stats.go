@@ -68,7 +68,7 @@ func (n *counters) end(r *request) {
 	t := &n.types[kind>>1%64]
 	t.latency.Observe(time.Since(n.epoch) - r.arrived)
 	switch {
-	case len(r.head) > 4 && ninep.MsgType(r.head[4]) == ninep.TypeRlerror:
+	case len(r.head) > 4 && r.head[4] != byte(r.kind)+1:
 		t.errors.Add(1)
 	case r.kind == ninep.TypeTread || r.kind == ninep.TypeTreaddir:
 		n.sent.Add(uint64(len(r.data)))

@@ -20,7 +20,7 @@ func (c *conn) walk(r *request, m *ninep.Twalk) (ninep.Message, error) {
 		return &ninep.Rwalk{}, c.walkNowhere(r, from, same)
 	}
 	var w walked
-	err := from.attach.user.do(func() error { return c.server.walkNames(from, m.Names, &w) })
+	err := from.attach.user.do(func() error { return c.walkNames(from, m.Names, &w) })
 	if err != nil && len(w.qids) == 0 {
 		return nil, err
 	}
@@ -58,13 +58,13 @@ type walked struct {
 }
 
 // walkNames opens one name after the other. It fails at the first that cannot be, with no descriptor left open.
-func (s *Server) walkNames(from *file, names []string, w *walked) error {
+func (c *conn) walkNames(from *file, names []string, w *walked) error {
 	w.qids = make([]ninep.QID, 0, len(names))
 	dir, id, typ := from.fd, from.id, from.typ
 	for _, name := range names {
 		fd, err := -1, error(unix.ENOTDIR)
 		if typ == unix.S_IFDIR {
-			fd, err = s.step(from.attach, dir, id, name)
+			fd, err = c.server.step(from.attach, dir, id, name)
 		}
 		if dir != from.fd {
 			unix.Close(dir)
@@ -77,7 +77,7 @@ func (s *Server) walkNames(from *file, names []string, w *walked) error {
 			return err
 		}
 		dir, id, typ = fd, idOf(w.st), uint32(w.st.Mode)&unix.S_IFMT
-		w.qids = append(w.qids, s.qid(w.st))
+		w.qids = append(w.qids, c.qid(w.st))
 	}
 	w.fd = dir
 	return nil

@@ -110,11 +110,16 @@ func (c *conn) xattrcreate(r *request, m *ninep.Txattrcreate) (ninep.Message, er
 	return &ninep.Rxattrcreate{}, nil
 }
 
-// clunk ends a fid, and sets the attribute that was written through it; the error is that of setxattr(2).
+// clunk ends a fid, and sets the attribute that was written through it, or removes its file if it was opened for that; the
+// error is that of setxattr(2) or unlink(2).
 func (c *conn) clunk(r *request) (ninep.Message, error) {
 	f := r.file(0)
 	if f == nil {
 		return nil, unix.EBADF
+	}
+	if f.removeOnClose {
+		f.removeOnClose = false
+		return &ninep.Rclunk{}, f.unlink()
 	}
 	if f.xattr == nil || !f.xattr.writing {
 		return &ninep.Rclunk{}, nil

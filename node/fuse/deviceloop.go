@@ -67,6 +67,7 @@ func (d *deviceLoop) close() error {
 
 // reply writes r's answer. Control keeps the descriptor from being closed and reused meanwhile, and takes no lock.
 func (d *deviceLoop) reply(r *Request) {
+	r.errno = unix.EBADF
 	if err := d.raw.Control(r.send); err != nil {
 		return
 	}
@@ -79,6 +80,8 @@ func (d *deviceLoop) reply(r *Request) {
 			"bytes", view[OutHeader](bytesOf(r.out[:])).Len)
 	}
 }
+
+func (d *deviceLoop) splices() bool { return true }
 
 // notify writes msg. Other than a reply it may block, on pages that the kernel has locked.
 func (d *deviceLoop) notify(msg []byte) error {

@@ -7,8 +7,10 @@ type loop interface {
 	serve() error
 	// stop makes serve return soon; replies are still sent.
 	stop()
-	// reply sends r.iov[:r.iovs]. After close it drops it.
+	// reply sends r's reply. After close it drops it.
 	reply(r *Request)
+	// splices reports whether reply takes one that is in a pipe.
+	splices() bool
 	// notify sends one notification.
 	notify(msg []byte) error
 	// close lets go of the kernel's side. It comes after serve returned.

@@ -46,6 +46,41 @@ func (r *Request) ReplyWrite(n uint32) {
 // return. It must not be longer than asked for.
 func (r *Request) ReplyData(b []byte) { r.reply(0, 0, b) }
 
+// PipeHeadSize is the length of what [Request.PutPipeHead] makes.
+const PipeHeadSize = outHeaderSize
+
+// PutPipeHead makes, in head, what has to stand in a pipe before n bytes of data for [Request.ReplyPipe]. It reports false, and
+// makes nothing, where no reply can come from a pipe.
+func (r *Request) PutPipeHead(head *[PipeHeadSize]byte, n int) bool {
+	if !r.conn.loop.splices() {
+		return false
+	}
+	putOutHeader(head[:], OutHeader{Len: uint32(PipeHeadSize + n), Unique: r.Header().Unique})
+	return true
+}
+
+// ReplyPipe answers READ with the n bytes in a pipe, given by its reading end, that follow their head there. It reports whether
+// the pipe is empty now. The kernel copies them from where they are to the reader's memory (fuse_dev_splice_write).
+func (r *Request) ReplyPipe(pipe, n int) (empty bool) {
+	r.settle()
+	r.conn.counters.reply(r.Opcode(), 0, n)
+	r.pipe, r.piped = pipe, PipeHeadSize+n
+	r.conn.loop.reply(r)
+	empty = r.errno == 0
+	r.piped = 0
+	r.finish()
+	return empty
+}
+
+// sendTo writes the reply to the device.
+func (r *Request) sendTo(fd uintptr) {
+	if r.piped > 0 {
+		r.errno = splice(r.pipe, fd, r.piped)
+		return
+	}
+	r.errno = writev(fd, r.iov[:r.iovs])
+}
+
 // ReplyStatfs answers STATFS.
 func (r *Request) ReplyStatfs(s *StatfsOut) {
 	*result[StatfsOut](r) = *s

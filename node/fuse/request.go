@@ -34,8 +34,10 @@ type Request struct {
 	out   [outSize / 8]uint64
 	iov   [2]unix.Iovec
 	iovs  int
+	pipe  int // where a reply of piped bytes is, unless that is 0 and the reply in iov
+	piped int
 	errno unix.Errno
-	send  func(fd uintptr) // writes iov, stores errno; bound once
+	send  func(fd uintptr) // sends the reply, stores errno; bound once
 
 	// unique is the header's without uniqueResent while the request is unanswered, else 0. INTERRUPT finds the request by it.
 	unique atomic.Uint64
@@ -52,7 +54,7 @@ type Request struct {
 
 func newRequest(c *Conn) *Request {
 	r := &Request{conn: c}
-	r.send = func(fd uintptr) { r.errno = writev(fd, r.iov[:r.iovs]) }
+	r.send = r.sendTo
 	return r
 }
 

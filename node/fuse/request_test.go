@@ -21,6 +21,7 @@ func (*recorder) serve() error        { return nil }
 func (*recorder) stop()               {}
 func (*recorder) close() error        { return nil }
 func (*recorder) notify([]byte) error { return nil }
+func (*recorder) splices() bool        { return false }
 
 func (l *recorder) reply(r *Request) {
 	var b []byte

@@ -58,6 +58,17 @@ func writev(fd uintptr, iov []unix.Iovec) unix.Errno {
 	return errno
 }
 
+// splice moves a reply of n bytes from a pipe, which has them, to the device. The scheduler is not told either.
+func splice(pipe int, fd uintptr, n int) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(pipe), 0, fd, 0, uintptr(n), 0)
+	return errno
+}
+
+// putOutHeader writes h to b, aligned or not.
+func putOutHeader(b []byte, h OutHeader) {
+	copy(b, unsafe.Slice((*byte)(unsafe.Pointer(&h)), outHeaderSize))
+}
+
 // setIovec points v at b.
 func setIovec(v *unix.Iovec, b []byte) {
 	v.Base = unsafe.SliceData(b)

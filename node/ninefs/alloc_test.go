@@ -13,7 +13,7 @@ import (
 // TestNoAllocation: a READ or WRITE, from the kernel's request to the answer, allocates nothing.
 func TestNoAllocation(t *testing.T) {
 	fd := benchFile(t)
-	for _, size := range []int{4 << 10, 256 << 10} {
+	for _, size := range []int{4 << 10, 256 << 10, 1 << 20} { // the larger reads are spliced
 		buf := aligned(t, size)
 		off := int64(0)
 		for name, io := range map[string]func(int, []byte, int64) (int, error){"read": unix.Pread, "write": unix.Pwrite} {

@@ -140,6 +140,7 @@ type mounted struct {
 	dir     string
 	fs      *ninefs.FS
 	session *ninep.Session
+	meter   ninep.Meter
 	arena   *transport.Arena
 }
 
@@ -160,7 +161,7 @@ func mount(t testing.TB, s share, set ...func(*ninefs.Options)) *mounted {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.session.Close() })
-	root, err := m.session.Attach(t.Context(), ninep.AttachOptions{Aname: u.Aname})
+	root, err := m.session.Attach(t.Context(), ninep.AttachOptions{Aname: u.Aname, Meter: &m.meter})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ type transfer struct {
 	io   ninep.IO
 	r    *fuse.Request
 	node *node
+	head [fuse.PipeHeadSize]byte // of a READ's answer, for the pipe that the payload may come in
 
 	interrupted func() // t.interrupt, bound once
 	users       atomic.Int32
@@ -43,6 +44,7 @@ func newTransfer(r *fuse.Request, n *node, buf []byte, off uint64, done func(*ni
 	t.r, t.node, t.live = r, n, true
 	t.users.Store(2)
 	t.io.Buf, t.io.Offset, t.io.Done, t.io.Owner, t.io.LostTimeout = buf, int64(off), done, t, 0
+	t.io.Prefix = nil
 	return t
 }
 
@@ -159,14 +161,19 @@ func startRead(r *fuse.Request, h *handle, slot *transport.Slot) {
 	in := fuse.In[fuse.ReadIn](r)
 	t := newTransfer(r, h.node, slot.Bytes()[:in.Size], in.Offset, readDone)
 	t.lent = slot
+	if r.PutPipeHead(&t.head, int(in.Size)) {
+		t.io.Prefix = t.head[:]
+	}
 	h.fid.StartRead(&t.io)
 	t.started()
 }
 
 func readDone(io *ninep.IO) {
 	t := io.Owner.(*transfer)
-	switch {
-	case !t.ended():
+	switch live := t.ended(); {
+	case io.Pipe != nil:
+		t.answerPiped(live)
+	case !live:
 	case io.Err != nil:
 		// Less than asked for would say that the file ends there.
 		t.r.ReplyError(errnoOf(io.Err))
@@ -174,6 +181,18 @@ func readDone(io *ninep.IO) {
 		t.r.ReplyData(io.Buf[:io.N])
 	}
 	t.leave()
+}
+
+// answerPiped answers a READ whose payload is in a pipe, if it still wants its answer.
+func (t *transfer) answerPiped(live bool) {
+	pipe := t.io.Pipe
+	t.io.Pipe = nil
+	empty := false
+	if live {
+		read, _ := pipe.Ends()
+		empty = t.r.ReplyPipe(read, t.io.N)
+	}
+	pipe.Release(empty)
 }
 
 // write starts a WRITE. One that something has to be done before goes to a worker: see [FS.writeLater].

@@ -32,6 +32,9 @@ func newReader(w wire) *reader {
 	return in
 }
 
+// empty reports whether nothing has been read ahead.
+func (in *reader) empty() bool { return in.r == in.w }
+
 // room is what may be read beyond what is needed now. While a large payload can
 // come it is no more than a head, so that the payload itself is read to where
 // it goes.

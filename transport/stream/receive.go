@@ -98,6 +98,9 @@ func (c *Conn) takePayload(call *transport.Call, size int) error {
 	if _, err := c.in.read(call.Reply); err != nil {
 		return readError(err)
 	}
+	if piped, err := c.splice(call, int(count)); piped || err != nil {
+		return readError(err)
+	}
 	copied, err := c.in.read(call.In[:count])
 	if !c.traits.ZeroCopy {
 		copied = int(count) // the wire has read it into a buffer of its own

@@ -15,7 +15,9 @@ type socket struct {
 	raw          syscall.RawConn
 	out          sending
 	in           receiving
+	moved        moving
 	send1, recv1 func(fd uintptr) bool
+	splice1      func(fd uintptr) bool
 }
 
 // sending is the sender's side, one send at a time.
@@ -37,7 +39,7 @@ type receiving struct {
 
 func newSocket(raw syscall.RawConn) *socket {
 	s := &socket{raw: raw}
-	s.send1, s.recv1 = s.out.write, s.in.read
+	s.send1, s.recv1, s.splice1 = s.out.write, s.in.read, s.moved.move
 	return s
 }
 

@@ -8,6 +8,8 @@ import (
 	"net"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/stream"
 )
@@ -48,18 +50,35 @@ func TestACallAllocatesNothing(t *testing.T) {
 	go nullServer(p.conn)
 	s := make(signal, 1)
 	flow := transport.NewFlow(1 << 20)
+	sink := make([]byte, 1<<20)
 	for name, call := range map[string]*transport.Call{
 		"read of 4 KiB":   readCall(s, 1, 4<<10),
 		"read of 1 MiB":   readCall(s, 1, 1<<20),
 		"write of 64 KiB": writeCall(s, 2, make([]byte, 64<<10)),
 		"write of 1 MiB":  writeCall(s, 2, make([]byte, 1<<20)),
 		"clunk":           clunkCall(s, 3),
+		"spliced read":    pipedCall(s, 1, 512<<10),
 	} {
 		call.Flow = flow
-		if n := testing.AllocsPerRun(200, func() { c.Submit(call); <-s }); n != 0 {
+		once := func() {
+			c.Submit(call)
+			<-s
+			if call.Pipe != nil {
+				read, _ := call.Pipe.Ends()
+				for left := len(call.Prefix) + call.N; left > 0; {
+					n, err := unix.Read(read, sink)
+					if err != nil {
+						t.Fatal(err)
+					}
+					left -= n
+				}
+				call.Pipe.Release(true)
+			}
+		}
+		if n := testing.AllocsPerRun(200, once); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
-		if call.Err != nil || call.N != len(call.In) {
+		if call.Err != nil || call.N != len(call.In) || (call.Pipe != nil) != (call.Prefix != nil) {
 			t.Errorf("%s: N %d, error %v", name, call.N, call.Err)
 		}
 	}

@@ -56,6 +56,7 @@ type Conn struct {
 	msize    atomic.Uint32
 	stats    counters
 	in       *reader
+	splicing splicing
 	batch    batch           // the writer's
 	ended    transport.Queue // the writer's: calls that it has to complete
 	handover chan struct{}   // the writing goes to the writer goroutine
@@ -100,6 +101,7 @@ func New(c net.Conn, o Options) *Conn {
 	s.idle.L = &s.mu
 	s.msize.Store(o.MaxMsize)
 	s.in = newReader(w)
+	s.splicing.init(w)
 	go s.writer()
 	go s.run()
 	return s
@@ -126,7 +128,7 @@ func (o Options) withDefaults(c net.Conn) Options {
 
 // Submit implements transport.Conn.
 func (c *Conn) Submit(call *transport.Call) {
-	call.N, call.Copied, call.Err = 0, 0, nil
+	call.N, call.Pipe, call.Copied, call.Err = 0, nil, 0, nil
 	c.mu.Lock()
 	if err := c.check(call); err != nil {
 		c.mu.Unlock()
@@ -260,6 +262,7 @@ func (c *Conn) run() {
 	}
 	c.mu.Unlock()
 
+	c.splicing.pipes.Close()
 	close(c.handover) // on a dead connection nobody becomes the writer
 	for call := done.Pop(); call != nil; call = done.Pop() {
 		call.Done.Complete(call)

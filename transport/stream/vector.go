@@ -31,3 +31,10 @@ func writev(fd uintptr, v []unix.Iovec) (int, syscall.Errno) {
 	n, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
 	return int(n), errno
 }
+
+// splice is splice(2) from a socket to a pipe, n bytes at most, without waiting
+// for either.
+func splice(socket, pipe uintptr, n int) (int, syscall.Errno) {
+	moved, _, errno := unix.Syscall6(unix.SYS_SPLICE, socket, 0, pipe, 0, uintptr(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+	return int(moved), errno
+}

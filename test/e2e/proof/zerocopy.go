@@ -10,14 +10,18 @@ import (
 	"github.com/csi-9p/csi-9p/test/e2e/suite"
 )
 
-// zeroCopy: of two classes on one share, what a pod writes and reads on the one's volume is placed, and on the other's
-// copied.
+// zeroCopy: of two classes on one share, what a pod writes and reads on the one's volume is placed or spliced, and on the
+// other's copied.
 func zeroCopy(t *suite.T) {
 	s := newScene(t, nil)
 	const mib = 8
-	for _, c := range []struct{ mode, path, other string }{
-		{"auto", `path="placed",reason=""`, `path="copied",reason="off"`},
-		{"off", `path="copied",reason="off"`, `path="placed",reason=""`},
+	whole, copied := []string{`path="placed",reason=""`, `path="spliced",reason=""`}, []string{`path="copied",reason="off"`}
+	for _, c := range []struct {
+		mode        string
+		path, other []string
+	}{
+		{"auto", whole, copied},
+		{"off", copied, whole},
 	} {
 		class := s.storageClass(s.Namespace+"-"+c.mode, map[string]string{"zeroCopy": c.mode, "cache": "none"}, nil)
 		s.claim(c.mode, corev1.ReadWriteMany, inClass(class))
@@ -36,8 +40,15 @@ func zeroCopy(t *suite.T) {
 	s.drop("auto", "off")
 }
 
-// payload is how many bytes of a claim's payload went one way, by a page of metrics.
-func (s *scene) payload(page, claim, direction, path string) int64 {
+// payload is how many bytes of a claim's payload went some ways, by a page of metrics.
+func (s *scene) payload(page, claim, direction string, paths []string) (sum int64) {
+	for _, path := range paths {
+		sum += s.payloadBy(page, claim, direction, path)
+	}
+	return sum
+}
+
+func (s *scene) payloadBy(page, claim, direction, path string) int64 {
 	series := fmt.Sprintf("csi9p_volume_payload_bytes_total{direction=%q,%s,volume=%q} ", direction, path, s.handle(claim))
 	_, rest, found := strings.Cut(page, series)
 	value, _, _ := strings.Cut(rest, "\n")

@@ -1,0 +1,101 @@
+package transport
+
+import (
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pipe holds a payload on its way from a connection to another descriptor:
+// the kernel moves the pages (splice(2)), and no byte of it is copied to this
+// process. A Call brings one; whoever has the call gives it back by Release.
+type Pipe struct {
+	read, write int
+	pipes       *Pipes
+}
+
+// Ends returns the two descriptors, non-blocking both.
+func (p *Pipe) Ends() (read, write int) { return p.read, p.write }
+
+// Release gives the pipe back. empty says that all that was put into it has
+// been taken out: what is left in another would come before the next payload,
+// so that one is closed.
+func (p *Pipe) Release(empty bool) {
+	if !empty || !p.pipes.keep(p) {
+		p.close()
+	}
+}
+
+func (p *Pipe) close() {
+	unix.Close(p.read)
+	unix.Close(p.write)
+}
+
+// Sizes of a pipe. In single pages a payload of 1 MiB and what stands before it
+// take more slots than the smaller one has; the larger needs CAP_SYS_RESOURCE
+// unless fs.pipe-max-size allows it (pipe(7)).
+const (
+	largePipe = 2 << 20
+	smallPipe = 1 << 20
+)
+
+// sparePipes is how many pipes Pipes keeps: one connection fills one at a time,
+// and rarely has a second on its way.
+const sparePipes = 2
+
+// Pipes are the pipes of a connection. The zero value is ready. Its methods are
+// safe for concurrent use.
+type Pipes struct {
+	mu     sync.Mutex
+	spare  []*Pipe
+	closed bool
+}
+
+// Get returns an empty pipe, or nil when none of a useful size is to be had: the
+// pages that the pipes of one user have are limited (pipe(7),
+// pipe-user-pages-soft).
+func (p *Pipes) Get() *Pipe {
+	p.mu.Lock()
+	if n := len(p.spare); n > 0 {
+		pipe := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		p.mu.Unlock()
+		return pipe
+	}
+	p.mu.Unlock()
+	var fds [2]int
+	if unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
+		return nil
+	}
+	pipe := &Pipe{read: fds[0], write: fds[1], pipes: p}
+	for _, size := range []int{largePipe, smallPipe} {
+		if got, err := unix.FcntlInt(uintptr(pipe.write), unix.F_SETPIPE_SZ, size); err == nil && got >= size {
+			return pipe
+		}
+	}
+	pipe.close()
+	return nil
+}
+
+// Close closes the pipes that are at rest now, and the others once they are
+// released.
+func (p *Pipes) Close() {
+	p.mu.Lock()
+	spare := p.spare
+	p.spare, p.closed = nil, true
+	p.mu.Unlock()
+	for _, pipe := range spare {
+		pipe.close()
+	}
+}
+
+// keep takes back an empty pipe, if there is room for it.
+func (p *Pipes) keep(pipe *Pipe) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.spare) == sparePipes {
+		return false
+	}
+	p.spare = append(p.spare, pipe)
+	return true
+}
