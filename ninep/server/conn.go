@@ -20,8 +20,8 @@ import (
 	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
-// conn is one client's connection. Its workers take turns at reading: the one that has read a request hands the
-// reading on and then works on the request itself, so that no request waits for a goroutine to be woken for it.
+// conn is one client's connection. Its workers take turns at reading: the one that has read a request that may wait hands
+// the reading on and then works on the request itself, so that no request waits for a goroutine to be woken for it.
 type conn struct {
 	server *Server
 	net    net.Conn
@@ -40,6 +40,7 @@ type conn struct {
 	form    classicForm // nil on 9P2000.L
 	ended   bool
 	count   int // workers
+	outlet  outlet
 	idle    atomic.Int32
 	workers sync.WaitGroup
 
@@ -76,6 +77,7 @@ func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
 	}
 	c.xattrs.limit, c.locks.limit = maxXattrs, maxLocks
 	c.exchange.init(c)
+	c.outlet.init(nc)
 	return c
 }
 
@@ -100,11 +102,12 @@ func (c *conn) linger() {
 	}
 }
 
-// work is a worker: it reads a request and answers it, until the connection ends.
+// work is a worker: it takes its turn at reading, and then answers what may have to wait, until the connection ends.
 func (c *conn) work() {
 	defer c.retire()
 	for {
-		r, ok := c.next()
+		r, ok := c.turn()
+		c.exchange.send()
 		if !ok {
 			return
 		}
@@ -114,28 +117,39 @@ func (c *conn) work() {
 	}
 }
 
-// next waits for its turn and reads a request; nil if it was dealt with in passing. It returns false at the
-// connection's end.
-func (c *conn) next() (*request, bool) {
+// turn waits for its turn and reads requests. It answers those that are quick, and returns the first that is not, or nil
+// when replies have to wait for the client. It returns false at the connection's end.
+func (c *conn) turn() (*request, bool) {
 	c.idle.Add(1)
 	c.reading.Lock()
 	c.idle.Add(-1)
 	defer c.reading.Unlock()
-	if c.ended {
-		return nil, false
+	for !c.ended {
+		if !c.sendQuick() {
+			c.handOn()
+			return nil, true
+		}
+		r, err := c.receive()
+		if err != nil {
+			c.ended = true
+			c.drain()
+			c.logEnd(err)
+			break
+		}
+		if r != nil && !c.quick(r) {
+			c.handOn()
+			return r, true
+		}
 	}
-	r, err := c.receive()
-	if err != nil {
-		c.ended = true
-		c.drain()
-		c.logEnd(err)
-		return nil, false
-	}
+	return nil, false
+}
+
+// handOn sees to it that there is somebody for the next turn.
+func (c *conn) handOn() {
 	if c.idle.Load() == 0 && c.count < maxRequests {
 		c.count++
 		c.workers.Go(c.work)
 	}
-	return r, true
 }
 
 // retire counts a worker out. A worker may also end in the middle of a request, when its thread is lost to it.
@@ -160,18 +174,23 @@ func (c *conn) logEnd(err error) {
 // handle answers a request. Whatever happens in there, it is answered.
 func (c *conn) handle(r *request) {
 	defer c.complete(r)
-	defer func() {
-		if p := recover(); p != nil {
-			c.log.Error(fmt.Errorf("panic: %v", p), "A 9P request failed", "message", r.kind.String(), "stack", string(debug.Stack()))
-			r.fail(unix.EIO)
-		}
-	}()
 	for i := range r.held {
 		if ready := r.holds[i].ready; ready != nil {
 			<-ready
 			r.holds[i].ready = nil
 		}
 	}
+	c.carryOut(r)
+}
+
+// carryOut does what a request asks for, now that it has its places.
+func (c *conn) carryOut(r *request) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error(fmt.Errorf("panic: %v", p), "A 9P request failed", "message", r.kind.String(), "stack", string(debug.Stack()))
+			r.fail(unix.EIO)
+		}
+	}()
 	if r.err == nil {
 		r.err = c.serve(r)
 	}

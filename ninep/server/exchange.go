@@ -14,7 +14,8 @@ import (
 // moment that its reply stands in the queue, in which Rflush stands behind the reply to what it flushes.
 //
 // There is no goroutine to send: whoever has a reply while nobody sends does it, for all that are queued meanwhile
-// too, by one writev(2) for as many as there are.
+// too, by one writev(2) for as many as there are. Only quick replies wait for others: for those to the requests that have been
+// read together with theirs.
 type exchange struct {
 	conn  *conn
 	mu    sync.Mutex
@@ -22,6 +23,7 @@ type exchange struct {
 	alone sync.Cond // one request or none is outstanding
 
 	queue   []*request // answered, to be sent
+	bytes   int        // in queue
 	sending bool
 	failed  bool
 	spare   []*request // the sender's
@@ -70,6 +72,12 @@ func (x *exchange) quiesce() {
 
 // complete gives back what the request holds and sends its reply.
 func (c *conn) complete(r *request) {
+	c.finish(r)
+	c.exchange.send()
+}
+
+// finish gives back what the request holds and queues its reply.
+func (c *conn) finish(r *request) {
 	if r.head == nil {
 		r.fail(unix.EIO)
 	}
@@ -81,6 +89,28 @@ func (c *conn) complete(r *request) {
 	if len(x.tags) <= 1 {
 		x.alone.Broadcast()
 	}
+}
+
+// sendQuick sends what is queued, unless that has to wait for the client, when it returns false, or has time until more is.
+func (c *conn) sendQuick() bool {
+	x := &c.exchange
+	x.mu.Lock()
+	bytes, sending := x.bytes, x.sending
+	x.mu.Unlock()
+	switch {
+	case bytes == 0, sending, bytes < quickBytes && c.whole():
+		return true
+	case !c.outlet.open():
+		return false
+	}
+	x.send()
+	return true
+}
+
+// send sends what is queued, unless somebody is at it.
+func (x *exchange) send() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.sending {
 		return
 	}
@@ -96,6 +126,7 @@ func (x *exchange) enqueue(r *request) {
 	delete(x.tags, r.tag)
 	x.conn.server.counters.end(r)
 	x.queue = append(x.queue, r)
+	x.bytes += len(r.head) + len(r.data)
 	for _, f := range r.flushes {
 		f.answer(&ninep.Rflush{}, ninep.MinMsize)
 		x.enqueue(f)
@@ -105,7 +136,7 @@ func (x *exchange) enqueue(r *request) {
 // sendQueue sends what is queued. It gives the lock up meanwhile.
 func (x *exchange) sendQueue() {
 	batch := x.queue
-	x.queue = x.spare[:0]
+	x.queue, x.bytes = x.spare[:0], 0
 	failed := x.failed
 	x.mu.Unlock()
 	if !failed && x.write(batch) != nil {

@@ -30,15 +30,23 @@ func (c *conn) read(r *request) error {
 	}
 	count := int(min(r.io.count, c.msize-ninep.ReadHeadSize))
 	r.payload = c.server.buffers.get(count)
-	n, err := unix.Pread(f.fd, r.payload.bytes[:count], int64(r.io.offset))
-	if err == unix.EINVAL && f.undirect() {
-		n, err = unix.Pread(f.fd, r.payload.bytes[:count], int64(r.io.offset))
-	}
+	n, err := f.pread(r, r.payload.bytes[:count], int64(r.io.offset))
 	if err != nil {
 		return err
 	}
 	r.answerRead(r.payload.bytes[:n])
 	return nil
+}
+
+func (f *file) pread(r *request, p []byte, offset int64) (int, error) {
+	if r.hasty {
+		return f.preadCached(r, p, offset)
+	}
+	n, err := unix.Pread(f.fd, p, offset)
+	if err == unix.EINVAL && f.undirect() {
+		n, err = unix.Pread(f.fd, p, offset)
+	}
+	return n, err
 }
 
 // write answers Twrite.

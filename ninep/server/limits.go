@@ -51,6 +51,17 @@ func newBudget(n int64) *budget {
 	return b
 }
 
+// tryTake is take without waiting.
+func (b *budget) tryTake(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.free < n {
+		return false
+	}
+	b.free -= n
+	return true
+}
+
 // take waits until n bytes are free. n must not exceed the whole budget.
 func (b *budget) take(n int64) {
 	b.mu.Lock()

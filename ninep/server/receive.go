@@ -151,7 +151,10 @@ func (r *request) charge(c *conn, n int) {
 	if r.cost == 0 {
 		cost += requestCost
 	}
-	c.budget.take(cost)
+	if !c.budget.tryTake(cost) {
+		c.exchange.send() // what is queued holds some of it
+		c.budget.take(cost)
+	}
 	r.cost += cost
 }
 

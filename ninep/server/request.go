@@ -3,6 +3,8 @@ package server
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
@@ -15,6 +17,7 @@ type request struct {
 	io      ioArgs
 	err     error // found while it was received: the answer
 
+	hasty   bool          // it must not wait: errWouldWait then
 	arrived time.Duration // since the counters' epoch
 
 	holds   [2]hold // the fids that it names
@@ -28,6 +31,7 @@ type request struct {
 
 	flushes []*request // Tflushes that are answered after this one
 
+	vector   unix.Iovec
 	bodyRoom [256]byte
 	headRoom [256]byte
 }

@@ -55,6 +55,7 @@ type Server struct {
 	options    Options
 	root       int    // O_PATH descriptor of the export's root
 	rootDev    uint64 // its device
+	medium     medium // of its file system
 	proc       int    // O_PATH descriptor of /proc/self/fd, to reopen descriptors through
 	creds      *credentials
 	names      names
@@ -147,7 +148,7 @@ func (s *Server) openRoot() error {
 	if err != nil {
 		return &os.PathError{Op: "stat", Path: s.options.Root, Err: err}
 	}
-	s.rootDev = device(st)
+	s.rootDev, s.medium = device(st), mediumOf(probe)
 	return nil
 }
 

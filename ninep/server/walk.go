@@ -20,7 +20,7 @@ func (c *conn) walk(r *request, m *ninep.Twalk) (ninep.Message, error) {
 		return &ninep.Rwalk{}, c.walkNowhere(r, from, same)
 	}
 	var w walked
-	err := from.attach.user.do(func() error { return c.walkNames(from, m.Names, &w) })
+	err := from.attach.user.do(func() error { return c.walkNames(from, m.Names, &w, r.hasty) })
 	if err != nil && len(w.qids) == 0 {
 		return nil, err
 	}
@@ -57,14 +57,15 @@ type walked struct {
 	st   *unix.Statx_t
 }
 
-// walkNames opens one name after the other. It fails at the first that cannot be, with no descriptor left open.
-func (c *conn) walkNames(from *file, names []string, w *walked) error {
+// walkNames opens one name after the other. It fails at the first that cannot be, with no descriptor left open;
+// hasty it fails at the first that would have to wait.
+func (c *conn) walkNames(from *file, names []string, w *walked, hasty bool) error {
 	w.qids = make([]ninep.QID, 0, len(names))
 	dir, id, typ := from.fd, from.id, from.typ
 	for _, name := range names {
 		fd, err := -1, error(unix.ENOTDIR)
 		if typ == unix.S_IFDIR {
-			fd, err = c.server.step(from.attach, dir, id, name)
+			fd, err = c.server.step(from.attach, dir, id, name, hasty)
 		}
 		if dir != from.fd {
 			unix.Close(dir)
@@ -84,10 +85,13 @@ func (c *conn) walkNames(from *file, names []string, w *walked) error {
 }
 
 // step opens one name in a directory. ".." of the attach's root is the root itself.
-func (s *Server) step(a *attachment, dir int, id fileID, name string) (int, error) {
+func (s *Server) step(a *attachment, dir int, id fileID, name string, hasty bool) (int, error) {
 	if name != ".." {
 		if err := checkName(name); err != nil {
 			return -1, err
+		}
+		if hasty {
+			return s.openHasty(dir, name)
 		}
 		return openName(dir, name)
 	}
