@@ -116,7 +116,16 @@ func replyXattr(r *fuse.Request, value []byte) error {
 
 func (fs *FS) setxattr(ctx context.Context, r *fuse.Request) error {
 	flags, name, value := fuse.In[fuse.SetxattrIn](r).Flags, string(r.Name()), bytes.Clone(r.Payload())
-	return fs.changeXattr(ctx, r, func(f *ninep.Fid) error { return f.SetXattr(ctx, name, value, flags) })
+	return fs.changeXattr(ctx, r, func(f *ninep.Fid) error {
+		if len(value) == 0 && flags == ninep.XattrReplace {
+			// A server would take that for a removal. Set what is there instead.
+			if _, err := f.GetXattr(ctx, name); err != nil {
+				return err
+			}
+			flags = 0
+		}
+		return f.SetXattr(ctx, name, value, flags)
+	})
 }
 
 func (fs *FS) removexattr(ctx context.Context, r *fuse.Request) error {

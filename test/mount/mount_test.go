@@ -36,7 +36,7 @@ func forMounts(t *testing.T, test func(t *testing.T, x site)) {
 	forServers(t, func(t *testing.T, server *lab.Server) {
 		for _, cache := range []string{"close-to-open", "none"} {
 			t.Run(cache, func(t *testing.T) {
-				x := site{dir: lab.Mount(t, server.URL, "cache="+cache).Dir, server: server.Name, cache: cache}
+				x := site{dir: lab.Mount(t, server.URL, "cache="+cache).Dir, host: server.Root, server: server.Name, cache: cache}
 				test(t, x.below(t, cache))
 			})
 		}
@@ -46,6 +46,7 @@ func forMounts(t *testing.T, test func(t *testing.T, x site)) {
 // site is where a test works.
 type site struct {
 	dir    string // empty, on the mount
+	host   string // the same directory on the server
 	server string // its name
 	cache  string // how it is mounted
 }
@@ -53,7 +54,7 @@ type site struct {
 // below is a site in a new directory.
 func (x site) below(t *testing.T, name string) site {
 	t.Helper()
-	x.dir += "/" + name
+	x.dir, x.host = x.dir+"/"+name, x.host+"/"+name
 	must(t, os.Mkdir(x.dir, 0o755))
 	return x
 }

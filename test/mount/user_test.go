@@ -1,6 +1,7 @@
 package mount_test
 
 import (
+	"errors"
 	"runtime"
 	"testing"
 
@@ -19,33 +20,39 @@ var (
 	bob  = user{uid: 1002, gid: 1002, groups: []int{1003}}
 )
 
-// as calls do as a user, on a thread that ends with it: a goroutine that ends locked takes its thread along.
-func as(u user, do func() error) (err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if err = u.become(); err == nil {
-			err = do()
-		}
-	}()
-	<-done
-	return err
-}
-
-// become makes the calling thread the user's. What package syscall has for it would change all threads.
-func (u user) become() error {
+// as calls do as a user, on a thread that is root's again afterwards: the thread may have started children that end with it.
+func as(u user, do func() error) error {
 	if u.uid == 0 {
-		return nil
+		return do()
 	}
-	if err := unix.Setgroups(u.groups); err != nil {
+	groups, err := unix.Getgroups()
+	if err != nil {
 		return err
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, uintptr(u.gid), uintptr(u.gid), uintptr(u.gid)); errno != 0 {
-		return errno
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer func() {
+		if err := errors.Join(setThreadIDs(0, 0), unix.Setgroups(groups)); err != nil {
+			panic(err)
+		}
+	}()
+	if err := errors.Join(unix.Setgroups(u.groups), setThreadIDs(u.uid, u.gid)); err != nil {
+		return err
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(u.uid), uintptr(u.uid), uintptr(u.uid)); errno != 0 {
-		return errno
+	return do()
+}
+
+// setThreadIDs sets the calling thread's ids, but for the saved ones, which stay root's. What package syscall has for it
+// changes all threads.
+func setThreadIDs(uid, gid int) error {
+	first, second := []uintptr{unix.SYS_SETRESGID, uintptr(gid)}, []uintptr{unix.SYS_SETRESUID, uintptr(uid)}
+	if uid == 0 {
+		first, second = second, first
+	}
+	for _, call := range [][]uintptr{first, second} {
+		if _, _, errno := unix.RawSyscall(call[0], call[1], call[1], 0); errno != 0 {
+			return errno
+		}
 	}
 	return nil
 }
