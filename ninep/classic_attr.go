@@ -71,8 +71,9 @@ func (d Dialect) attrOf(s *Stat, o *owners) Attr {
 		a.Size = max(a.Size, uint64(len(s.Extension)))
 	case unix.S_IFREG, unix.S_IFDIR:
 		if count, ok := strings.CutPrefix(s.Extension, "HARDLINKCOUNT "); ok {
-			links, _ := strconv.ParseUint(count, 10, 64)
-			a.Nlink = max(links, 1)
+			if links, err := strconv.ParseUint(count, 10, 64); err == nil {
+				a.Nlink = links
+			}
 		}
 	}
 	return a

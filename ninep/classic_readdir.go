@@ -11,6 +11,11 @@ import (
 type dirPosition struct {
 	turn chan struct{} // whoever has put an element into it reads
 	end  uint64        // in bytes of entries
+
+	// What the last Tread brought, from at on, where its caller had no room for all of it. The rest is told from here, because
+	// bytes count differently once a file is made or removed.
+	data []byte
+	at   uint64
 }
 
 // readdirClassic reads entries from a cookie on, which is the number of bytes before the next entry. A cookie elsewhere than at the
@@ -23,6 +28,9 @@ func (l *link) readdirClassic(ctx context.Context, r request, cookie uint64) (in
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+	if p.data != nil && cookie != 0 && p.at <= cookie && cookie < p.end {
+		return l.dialect.direntsOf(r.in, p.data, p.at, cookie)
+	}
 	out := r.in
 	if len(r.in) < statRoom { // an entry that has no room would pass for the end
 		r.in = make([]byte, min(statRoom, r.fids[0].MaxPayload()))
@@ -30,6 +38,7 @@ func (l *link) readdirClassic(ctx context.Context, r request, cookie uint64) (in
 	if cookie != p.end {
 		p.end = 0
 	}
+	p.data = nil
 	for {
 		at := p.end
 		p.end = 0 // unless the server answers: it may be anywhere
@@ -40,6 +49,9 @@ func (l *link) readdirClassic(ctx context.Context, r request, cookie uint64) (in
 		}
 		p.end = at + uint64(n)
 		if n == 0 || cookie < p.end {
+			if len(out) < len(r.in) {
+				p.data, p.at = r.in[:n], at
+			}
 			return l.dialect.direntsOf(out, r.in[:n], at, cookie)
 		}
 	}

@@ -26,7 +26,7 @@ func createMode(s *scope) {
 		f := s.walk(s.dir)
 		s.ok(f.Create(s.ctx, itoa(int(mode)), unix.O_RDWR|unix.O_EXCL, mode, s.server.OtherUID), "create")
 		attr := s.attr(f)
-		if attr.Mode != unix.S_IFREG|mode || attr.GID != s.server.OtherUID || attr.UID != s.server.UID {
+		if attr.Mode != unix.S_IFREG|mode || attr.GID != s.madeFor(s.server.OtherUID) || attr.UID != s.server.UID {
 			s.tb.Errorf("created as %o by %d:%d: mode %o, owner %d:%d", mode, s.server.UID, s.server.OtherUID,
 				attr.Mode, attr.UID, attr.GID)
 		}

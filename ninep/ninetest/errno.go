@@ -1,6 +1,7 @@
 package ninetest
 
 import (
+	"maps"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ var errnoRules = []rule{
 
 // makers are the operations that make a name.
 func (s *scope) makers(target *ninep.Fid) map[string]func(dir *ninep.Fid, name string) error {
-	return map[string]func(*ninep.Fid, string) error{
+	all := map[string]func(*ninep.Fid, string) error{
 		"create": func(d *ninep.Fid, name string) error {
 			_, err := s.tryCreate(d, name, unix.O_RDWR|unix.O_EXCL, 0o644)
 			return err
@@ -33,6 +34,10 @@ func (s *scope) makers(target *ninep.Fid) map[string]func(dir *ninep.Fid, name s
 		},
 		"link": func(d *ninep.Fid, name string) error { return d.Link(s.ctx, target, name) },
 	}
+	if s.dialect() == ninep.DialectLegacy {
+		maps.DeleteFunc(all, func(what string, _ func(*ninep.Fid, string) error) bool { return what != "create" && what != "mkdir" })
+	}
+	return all
 }
 
 func errnoLongName(s *scope) {

@@ -33,7 +33,7 @@ func mkdirMode(s *scope) {
 		d := s.walk(s.dir, name)
 		s.sameQID(d.QID(), qid, "Rmkdir")
 		attr := s.attr(d)
-		if attr.Mode != unix.S_IFDIR|mode || attr.UID != s.server.UID || attr.GID != s.server.OtherUID {
+		if attr.Mode != unix.S_IFDIR|mode || attr.UID != s.server.UID || attr.GID != s.madeFor(s.server.OtherUID) {
 			s.tb.Errorf("made as %o: mode %o, owner %d:%d", mode, attr.Mode, attr.UID, attr.GID)
 		}
 	}

@@ -24,7 +24,7 @@ func mknodTypes(s *scope) {
 		f := s.walk(s.dir, name)
 		s.sameQID(f.QID(), qid, "Rmknod")
 		attr := s.attr(f)
-		if attr.Mode != test.mode || attr.GID != s.server.OtherUID {
+		if attr.Mode != test.mode || attr.GID != s.madeFor(s.server.OtherUID) {
 			s.tb.Errorf("%s: mode %o, group %d", name, attr.Mode, attr.GID)
 		}
 		if want := unix.Mkdev(test.major, test.minor); attr.Rdev != want {

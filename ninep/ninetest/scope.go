@@ -45,7 +45,7 @@ func openScope(tb testing.TB, server Server, config ninep.Config) *scope {
 	ctx, cancel := context.WithTimeout(context.Background(), ruleTimeout)
 	tb.Cleanup(cancel)
 	s := &scope{tb: tb, ctx: ctx, server: server, fids: map[*ninep.Fid]struct{}{}}
-	config.ReconnectTimeout = -1
+	config.ReconnectTimeout, config.Dialects = -1, []ninep.Dialect{server.Dialect}
 	var err error
 	s.session, err = ninep.Open(ctx, config)
 	s.ok(err, "open a session")

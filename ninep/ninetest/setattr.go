@@ -78,7 +78,7 @@ func setattrDirectory(s *scope) {
 func setattrGiven(s *scope) {
 	s.file("f", "")
 	for _, f := range []*ninep.Fid{s.walk(s.dir, "f"), s.mkdir(s.dir, "d")} {
-		a, m := ninep.Timespec{Sec: 1111111111, Nsec: 123456789}, ninep.Timespec{Sec: 2222222222, Nsec: 987654321}
+		a, m := s.moment(1111111111, 123456789), s.moment(2222222222, 987654321)
 		s.setattr(f, ninep.SetAttr{Valid: ninep.SetAtime | ninep.SetAtimeGiven, Atime: a})
 		if attr := s.attr(f); attr.Atime != a {
 			s.tb.Errorf("atime %v, want %v", attr.Atime, a)
@@ -139,7 +139,7 @@ func setattrOnly(s *scope) {
 func setattrAll(s *scope) {
 	s.file("f", "data")
 	f := s.walk(s.dir, "f")
-	t := ninep.Timespec{Sec: 1234567890, Nsec: 1}
+	t := s.moment(1234567890, 1)
 	s.setattr(f, ninep.SetAttr{
 		Valid: ninep.SetMode | ninep.SetUID | ninep.SetGID | ninep.SetSize | ninep.SetAtime | ninep.SetAtimeGiven |
 			ninep.SetMtime | ninep.SetMtimeGiven,
