@@ -231,6 +231,10 @@ func openError(ctx context.Context, server string, err error) error {
 	if mtls.IsSetup(err) {
 		return fmt.Errorf("server %s: %w", server, err)
 	}
+	if errors.Is(err, ninep.ErrDialect) {
+		return fmt.Errorf("server %s: %w; volumes are provisioned over 9P2000.L, whatever dialect the nodes speak: older ones cannot rename "+
+			"between directories; let the server speak it, or write PersistentVolumes by hand", server, err)
+	}
 	return fmt.Errorf("server %s is %w: %w; check that it runs, speaks 9P2000.L and lets the controller in",
 		server, driver.ErrUnavailable, err)
 }

@@ -58,6 +58,7 @@ var table = []struct {
 	{ninep.ErrLost, codes.Unavailable},
 	{ninep.ErrClosed, codes.Unavailable},
 	{ninep.ErrNotNineP, codes.Unavailable},
+	{ninep.ErrDialect, codes.FailedPrecondition},
 	{ninep.ErrMsizeTooSmall, codes.FailedPrecondition},
 	{ninep.ErrMalformed, codes.Unavailable},
 	{transport.ErrClosed, codes.Unavailable},

@@ -475,7 +475,7 @@ func TestDialects(t *testing.T) {
 		case asked != c.asked:
 			t.Errorf("%+v: asked %d times", c, asked)
 		case c.fails != "":
-			if !errors.Is(err, ninep.ErrNotNineP) || !strings.Contains(err.Error(), c.fails) {
+			if !errors.Is(err, ninep.ErrDialect) || !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("%+v: %v", c, err)
 			}
 		case err != nil || s.Dialect() != c.want:

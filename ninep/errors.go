@@ -13,8 +13,10 @@ var (
 	ErrLost = errors.New("connection to the 9P server lost")
 	// ErrClosed is wrapped, beside unix.EIO, by calls on a session that was closed.
 	ErrClosed = errors.New("9P session closed")
-	// ErrNotNineP means that whoever answered does not speak the 9P dialect that was asked for, or no 9P at all.
-	ErrNotNineP = errors.New("not a 9P server of this dialect")
+	// ErrNotNineP means that whoever was dialled does not speak 9P.
+	ErrNotNineP = errors.New("not a 9P server")
+	// ErrDialect means that the server speaks 9P, but none of the dialects that were asked for.
+	ErrDialect = errors.New("9P dialect not spoken by the server")
 	// ErrMsizeTooSmall means that the two ends found no usable message size: less than [MinMsize] was offered or
 	// answered.
 	ErrMsizeTooSmall = errors.New("9P message size too small")

@@ -96,7 +96,7 @@ func agreed(reply []byte, offer uint32, d Dialect) (uint32, error) {
 		return 0, fmt.Errorf("%w: answer to Tversion: %w", ErrNotNineP, err)
 	}
 	if h.Type == TypeRlerror || h.Type == TypeRerror {
-		return 0, fmt.Errorf("%w: Tversion %q refused: %w", ErrNotNineP, d, anyRefusal(h.Type, reply[HeaderSize:]))
+		return 0, fmt.Errorf("%w: Tversion %q refused: %w", ErrDialect, d, anyRefusal(h.Type, reply[HeaderSize:]))
 	}
 	_, m, err := Decode(reply)
 	if err != nil {
@@ -107,7 +107,7 @@ func agreed(reply []byte, offer uint32, d Dialect) (uint32, error) {
 	case !ok:
 		return 0, fmt.Errorf("%w: %v in answer to Tversion", ErrNotNineP, m.Type())
 	case answer.Version != d.String():
-		return 0, fmt.Errorf("%w: it answered version %q to %q", ErrNotNineP, answer.Version, d)
+		return 0, fmt.Errorf("%w: it answered version %q to %q", ErrDialect, answer.Version, d)
 	case answer.Msize < MinMsize:
 		return 0, fmt.Errorf("%w: the server answered %d, %d needed", ErrMsizeTooSmall, answer.Msize, MinMsize)
 	}

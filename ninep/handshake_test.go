@@ -56,11 +56,11 @@ func TestNotNineP(t *testing.T) {
 		is     error
 		says   string
 	}{
-		"unknown dialect": {version(8192, "unknown"), ninep.ErrNotNineP, `version "unknown"`},
-		"older dialect":   {version(8192, "9P2000.u"), ninep.ErrNotNineP, `"9P2000.u"`},
+		"unknown dialect": {version(8192, "unknown"), ninep.ErrDialect, `version "unknown"`},
+		"older dialect":   {version(8192, "9P2000.u"), ninep.ErrDialect, `"9P2000.u"`},
 		"tiny msize":      {version(4095, ninep.Version), ninep.ErrMsizeTooSmall, "4095"},
-		"refusal":         {&ninep.Rlerror{Errno: uint32(unix.EMSGSIZE)}, ninep.ErrNotNineP, "message too long"},
-		"ganesha's":       {&ninep.Rerror{Errno: uint32(unix.EINVAL)}, ninep.ErrNotNineP, "invalid argument"},
+		"refusal":         {&ninep.Rlerror{Errno: uint32(unix.EMSGSIZE)}, ninep.ErrDialect, "message too long"},
+		"ganesha's":       {&ninep.Rerror{Errno: uint32(unix.EINVAL)}, ninep.ErrDialect, "invalid argument"},
 		"another reply":   {&ninep.Rclunk{}, ninep.ErrNotNineP, ""},
 		"HTTP":            {[]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), ninep.ErrNotNineP, "Tversion"},
 		"SSH":             {[]byte("SSH-2.0-OpenSSH_9.2\r\n"), ninep.ErrNotNineP, "Tversion"},

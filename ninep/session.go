@@ -69,7 +69,7 @@ type Session struct {
 }
 
 // Open dials the server and negotiates the size of messages. Without a deadline in ctx it takes 15 s at most. The error
-// is Dial's, or wraps [ErrNotNineP] or [ErrMsizeTooSmall].
+// is Dial's, or wraps [ErrNotNineP], [ErrDialect] or [ErrMsizeTooSmall].
 func Open(ctx context.Context, config Config) (*Session, error) {
 	id, err := newClientID()
 	if err != nil {

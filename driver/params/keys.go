@@ -29,7 +29,7 @@ var keys = []key{
 	id("uid", func(p *Parameters) *uint32 { return &p.UID }),
 	id("gid", func(p *Parameters) *uint32 { return &p.GID }),
 	{"mode", setMode, func(p *Parameters) string { return fmt.Sprintf("%04o", p.Mode) }},
-	word("dialect", func(p *Parameters) *string { return &p.Dialect }, known("9P2000.L").later("9P2000.u", "9P2000")),
+	word("dialect", func(p *Parameters) *Dialect { return &p.Dialect }, known(DialectL, DialectU, DialectLegacy, DialectAuto)),
 	{"msize", setMsize, getMsize},
 	word("zeroCopy", func(p *Parameters) *ZeroCopy { return &p.ZeroCopy }, known(ZeroCopyAuto, ZeroCopyOff, ZeroCopyRequire)),
 	quantity("zeroCopyThreshold", func(p *Parameters) *int64 { return &p.ZeroCopyThreshold }, 0, mostMsize),

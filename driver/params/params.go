@@ -43,6 +43,17 @@ const (
 	Archive OnDelete = "archive" // the tree is renamed, beside its old place
 )
 
+// Dialect says which dialect of 9P a node speaks to the server.
+type Dialect string
+
+// The values of dialect.
+const (
+	DialectL      Dialect = "9P2000.L"
+	DialectU      Dialect = "9P2000.u"
+	DialectLegacy Dialect = "9P2000"
+	DialectAuto   Dialect = "auto" // the first of these that the server speaks
+)
+
 // ZeroCopy says whether payload may bypass a copy in this process.
 type ZeroCopy string
 
@@ -106,7 +117,7 @@ type Parameters struct {
 	UID, GID uint32
 	Mode     uint32 // permission bits, setuid, setgid and sticky
 
-	Dialect           string
+	Dialect           Dialect
 	Msize             uint32 // most payload bytes in one message; 0: auto
 	ZeroCopy          ZeroCopy
 	ZeroCopyThreshold int64 // bytes
@@ -136,7 +147,7 @@ func Defaults() Parameters {
 		SubDir:            DefaultSubDir,
 		OnDelete:          Delete,
 		Mode:              0o777,
-		Dialect:           "9P2000.L",
+		Dialect:           DialectL,
 		ZeroCopy:          ZeroCopyAuto,
 		ZeroCopyThreshold: defaultThreshold,
 		MaxInFlight:       16 << 20,

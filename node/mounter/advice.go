@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/ninep"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 )
@@ -17,6 +18,9 @@ func openError(server string, err error) error {
 		return fmt.Errorf("server %s is %w: %w; check that it runs, speaks 9P2000.L and lets this node in", server, driver.ErrUnavailable, err)
 	case codes.DeadlineExceeded:
 		return fmt.Errorf("server %s gave no answer in time: %w; check that it runs, speaks 9P2000.L and lets this node in", server, err)
+	}
+	if errors.Is(err, ninep.ErrDialect) {
+		return fmt.Errorf("server %s: %w; set the parameter dialect to what it speaks, or to auto", server, err)
 	}
 	return fmt.Errorf("server %s: %w", server, err)
 }

@@ -73,7 +73,7 @@ func (s *sessions) renew(ctx context.Context, of *session, fresh *mtls.Credentia
 		return nil
 	}
 	logger := klog.FromContext(ctx).WithValues("server", of.key.server, "certificate", fresh.Subject())
-	err := of.dialer.try(ctx, fresh)
+	err := of.dialer.try(ctx, fresh, dialects(of.key.dialect))
 	switch {
 	case mtls.IsSetup(err):
 		return fmt.Errorf("server %s: the renewed secret stays unused: %w", of.key.server, err)
@@ -105,11 +105,11 @@ func (s *sessions) adopt(of *session, fresh *mtls.Credentials) {
 }
 
 // try opens and closes a session with other credentials.
-func (d *dialer) try(ctx context.Context, tls mtls.Source) error {
+func (d *dialer) try(ctx context.Context, tls mtls.Source, dialects []ninep.Dialect) error {
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
 	trial := &dialer{url: d.url, logger: d.logger, tls: tls}
-	session, err := ninep.Open(ctx, ninep.Config{Dial: trial.dial, ReconnectTimeout: -1})
+	session, err := ninep.Open(ctx, ninep.Config{Dial: trial.dial, Dialects: dialects, ReconnectTimeout: -1})
 	if err != nil {
 		return err
 	}

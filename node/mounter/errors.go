@@ -53,6 +53,7 @@ var causes = []struct {
 	{"server", mtls.ErrServer},
 	{"refused", transport.ErrRefused},
 	{"not-9p", ninep.ErrNotNineP},
+	{"dialect", ninep.ErrDialect},
 	{"msize", ninep.ErrMsizeTooSmall},
 	{"violation", transport.ErrProtocol},
 	{"closed", transport.ErrClosed},

@@ -32,6 +32,7 @@ const (
 type sessionKey struct {
 	server           string // URL without the aname
 	credentials      string // identity of the TLS credentials; guarded by sessions.mu in an open session
+	dialect          params.Dialect
 	reconnectTimeout time.Duration
 }
 
@@ -62,7 +63,8 @@ type sessions struct {
 // set up for each other is no session: its users wait for people.
 func (s *sessions) get(ctx context.Context, url dial.URL, tls mtls.Source, spec Spec) (*session, error) {
 	url.Aname = ""
-	key := sessionKey{server: url.String(), reconnectTimeout: spec.Context.Parameters.ReconnectTimeout}
+	p := spec.Context.Parameters
+	key := sessionKey{server: url.String(), dialect: p.Dialect, reconnectTimeout: p.ReconnectTimeout}
 	if tls != nil {
 		key.credentials = tls.Identity()
 	}
@@ -166,13 +168,24 @@ func (s *session) connect(ctx context.Context, d *dialer) error {
 	if err != nil {
 		return err
 	}
-	opened, err := ninep.Open(ctx, ninep.Config{Dial: d.dial, ReconnectTimeout: s.key.reconnectTimeout, Changed: d.changed})
+	opened, err := ninep.Open(ctx, ninep.Config{
+		Dial: d.dial, Dialects: dialects(s.key.dialect), ReconnectTimeout: s.key.reconnectTimeout, Changed: d.changed,
+	})
 	if err != nil {
 		return errors.Join(err, arena.Close())
 	}
 	s.Session, s.dialer, s.arena = opened, d, arena
 	s.locks, s.fids = ninefs.NewLockTable(), ninefs.NewFidCache(mostFids)
 	return nil
+}
+
+// dialects are those that the client is to ask the server for.
+func dialects(d params.Dialect) []ninep.Dialect {
+	if d == params.DialectAuto {
+		return []ninep.Dialect{ninep.DialectL, ninep.DialectU, ninep.DialectLegacy}
+	}
+	exact, _ := ninep.ParseDialect(string(d)) // a value that there is, or none: 9P2000.L
+	return []ninep.Dialect{exact}
 }
 
 // suits checks what a volume demands of the transport.
