@@ -1,5 +1,7 @@
 package transport
 
+import "time"
+
 // Lengths of heads that every transport relies on.
 const (
 	// HeadSize is what every message begins with: size[4] type[1] tag[2].
@@ -77,6 +79,7 @@ type Call struct {
 	queue      *Queue
 	account    *Flow
 	charge     int64
+	admitted   time.Duration // since the window's epoch
 }
 
 // Completer receives completed calls.

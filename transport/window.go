@@ -1,5 +1,7 @@
 package transport
 
+import "time"
+
 // WindowOptions bound what a connection has in flight.
 type WindowOptions struct {
 	// Slots is how many calls may be in flight, 1 at least.
@@ -7,6 +9,10 @@ type WindowOptions struct {
 	// Bytes is how many payload bytes may be in flight; 0 is no limit. A single
 	// call with more goes alone.
 	Bytes int64
+	// Shared is how many of them at least while several flows have calls: a flow
+	// that has a call in flight waits then as long as more are, so that others
+	// do not wait behind all that it has to move. 0 is Bytes.
+	Shared int64
 	// Reserve is how many slots beyond Slots are kept for urgent calls.
 	Reserve int
 }
@@ -17,6 +23,12 @@ type WindowOptions struct {
 // reserve for urgent calls. When the call whose turn it is does not fit, all
 // wait for it: small calls cannot starve a large one.
 //
+// What is in flight is a queue at the peer, and each call waits for all that is
+// ahead of it there. So as soon as there are several flows, all of them together
+// have no more in flight than it takes to keep the peer busy: as much as leaves
+// a call less than twice the time that the quickest one took, which tells how
+// far away the peer is.
+//
 // A Window is for implementers of Conn. It is not safe for concurrent use, and
 // the lock that guards it guards the flows of its calls.
 type Window struct {
@@ -26,12 +38,26 @@ type Window struct {
 	own      Flow
 	urgent   Queue
 	ring     flowRing
+	latest   *Flow // whose call was pushed last
+	sharing  int64 // payload bytes still to be admitted as those of one flow among others
+	shared   int64 // how many may be in flight meanwhile
+	epoch    time.Time
+	quickest time.Duration // that a call with payload took
+	learned  time.Duration // since the epoch: when quickest was begun with
 }
+
+const (
+	// sharingFor is how many payload bytes after another flow's call a flow still
+	// counts as one of several: half a second at 2 GB/s.
+	sharingFor = 1 << 30
+	// quickestFor is how long what the quickest call took is believed.
+	quickestFor = 10 * time.Second
+)
 
 // NewWindow makes a Window with nothing in flight.
 func NewWindow(o WindowOptions) *Window {
 	o.Slots = max(o.Slots, 1)
-	return &Window{options: o}
+	return &Window{options: o, shared: o.Shared, epoch: time.Now()}
 }
 
 // Push queues a call for admission.
@@ -46,6 +72,12 @@ func (w *Window) Push(c *Call) {
 		return
 	}
 	f := c.account
+	if f != &w.own {
+		if w.latest != nil && w.latest != f {
+			w.sharing = sharingFor
+		}
+		w.latest = f
+	}
 	first := f.waiting.Empty()
 	f.waiting.Push(c)
 	if first && f.room(c.charge) {
@@ -63,25 +95,50 @@ func (w *Window) Pop() *Call {
 	if w.used >= w.options.Slots {
 		return nil
 	}
-	for f := w.ring.head; f != nil; f = w.ring.head {
-		c := f.waiting.First()
-		if f.room(c.charge) && !w.room(c.charge) {
+	for f := w.ring.head; f != nil; {
+		c, next := f.waiting.First(), f.next
+		switch {
+		case !f.room(c.charge):
+			w.ring.remove(f) // Release puts it back: a flow without room has calls in flight
+		case !w.room(c.charge):
 			return nil
+		case w.fair(f, c.charge):
+			w.ring.remove(f)
+			f.waiting.Pop()
+			w.admit(c)
+			w.requeue(f)
+			return c
 		}
-		w.ring.remove(f)
-		if !f.room(c.charge) {
-			continue // Release puts it back: a flow without room has calls in flight
-		}
-		f.waiting.Pop()
-		w.admit(c)
-		w.requeue(f)
-		return c
+		f = next
 	}
 	return nil
 }
 
+// fair reports whether f may have n bytes more in flight for the sake of other
+// flows.
+func (w *Window) fair(f *Flow, n int64) bool {
+	return w.sharing <= 0 || w.shared <= 0 || f.inFlight == 0 || w.inFlight+n <= w.shared
+}
+
+// learn takes in how long a call with payload was in flight.
+func (w *Window) learn(c *Call) {
+	now := time.Since(w.epoch)
+	took := now - c.admitted
+	if w.quickest == 0 || took < w.quickest || now-w.learned > quickestFor {
+		w.quickest, w.learned = took, now
+	}
+	if took < 2*w.quickest {
+		w.shared = min(w.shared+c.charge, max(w.options.Bytes, w.options.Shared))
+	} else {
+		w.shared = max(w.shared-c.charge, w.options.Shared)
+	}
+}
+
 // Release ends the charge of a call that Pop returned.
 func (w *Window) Release(c *Call) {
+	if c.charge > 0 && w.options.Shared > 0 {
+		w.learn(c)
+	}
 	w.used--
 	w.inFlight -= c.charge
 	c.account.inFlight -= c.charge
@@ -107,6 +164,10 @@ func (w *Window) Remove(c *Call) bool {
 func (w *Window) admit(c *Call) *Call {
 	w.used++
 	w.inFlight += c.charge
+	w.sharing = max(0, w.sharing-c.charge)
+	if c.charge > 0 && w.options.Shared > 0 {
+		c.admitted = time.Since(w.epoch)
+	}
 	c.account.inFlight += c.charge
 	return c
 }

@@ -3,6 +3,8 @@ package transport_test
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/csi-9p/csi-9p/transport"
 )
@@ -123,6 +125,75 @@ func TestSetLimitHoldsForTheNextCall(t *testing.T) {
 	w.Release(calls[0])
 	if got := len(popAll(w)); got != 2 {
 		t.Errorf("%d calls in flight, want 2 after the limit was raised", got)
+	}
+}
+
+// As soon as there is another flow, one that moves much has no more in flight
+// than is shared, and the other's calls go at once.
+func TestFlowsShareWhatIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := transport.NewWindow(transport.WindowOptions{Slots: 99, Bytes: 1000, Shared: 20})
+		greedy, modest := transport.NewFlow(0), transport.NewFlow(0)
+		for range 100 {
+			w.Push(read(greedy, 5))
+		}
+		sent := popAll(w)
+		if len(sent) != 99 {
+			t.Fatalf("%d calls in flight of the only flow, want all that there are slots for", len(sent))
+		}
+		for range 100 {
+			w.Push(read(greedy, 5))
+		}
+		for len(sent) > 4 { // as many as are shared
+			w.Release(sent[0])
+			sent = sent[1:]
+			w.Push(read(modest, 1))
+			calls := popAll(w)
+			if len(calls) != 1 || calls[0].Flow != modest {
+				t.Fatalf("%d calls join %d in flight, want the modest flow's alone", len(calls), len(sent))
+			}
+			w.Release(calls[0])
+		}
+	})
+}
+
+// What is shared grows while calls do not wait for one another: the peer is far
+// away and has room, and shrinks when they do.
+func TestFlowsShareMoreOfAFarPeer(t *testing.T) {
+	for name, test := range map[string]struct {
+		wait        func(i int) // before the release of call i of those in flight
+		least, most int         // calls in flight in the end
+	}{
+		"far":  {func(i int) { sleepAt(i, 0, 10*time.Millisecond) }, 50, 50},
+		"near": {func(int) { time.Sleep(time.Millisecond) }, 2, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := transport.NewWindow(transport.WindowOptions{Slots: 50, Bytes: 10000, Shared: 20})
+				a, b := transport.NewFlow(0), transport.NewFlow(0)
+				var calls []*transport.Call
+				for range 100 {
+					for range 50 {
+						pushAll(w, read(a, 10), read(b, 10))
+					}
+					calls = popAll(w)
+					for i, c := range calls {
+						test.wait(i)
+						w.Release(c)
+					}
+				}
+				if n := len(calls); n < test.least || n > test.most {
+					t.Errorf("%d calls in flight, want %d to %d", n, test.least, test.most)
+				}
+			})
+		})
+	}
+}
+
+// sleepAt sleeps at the call of that number.
+func sleepAt(i, number int, d time.Duration) {
+	if i == number {
+		time.Sleep(d)
 	}
 }
 

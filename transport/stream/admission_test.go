@@ -3,6 +3,7 @@ package stream_test
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/stream"
@@ -31,6 +32,45 @@ func TestAStreamingFlowStarvesNobody(t *testing.T) {
 		}
 		p.replyPayload(f.tag, nil)
 	}
+}
+
+// While one flow streams, the small calls of another reach the server at once,
+// with no more of the stream ahead of them than is shared.
+func TestSmallCallsPassAStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // no time passes: what is shared does not grow
+		const size, shared = 4096, 4
+		c, p := connect(t, plainPair, stream.Options{Shared: shared * size})
+		d := newDone()
+		greedy, modest := transport.NewFlow(0), transport.NewFlow(0)
+		submit := func(tag uint16, flow *transport.Flow, n int) {
+			call := readCall(d, tag, n)
+			call.Flow = flow
+			go c.Submit(call) // the pipe has no room
+		}
+		const small = 1000
+		submit(0, greedy, size)
+		submit(small, modest, 1)
+		var streamed []uint16
+		for len(streamed) < shared {
+			if f := p.next(); f.tag == small {
+				p.replyPayload(small, nil)
+				for tag := range uint16(200) {
+					submit(tag+1, greedy, size)
+				}
+			} else {
+				streamed = append(streamed, f.tag)
+			}
+		}
+		for range 50 {
+			submit(small, modest, 1)
+			if f := p.next(); f.tag != small {
+				t.Fatalf("the server got tag %d before the small call, with %d of the stream to do", f.tag, len(streamed))
+			}
+			p.replyPayload(small, nil)
+			p.replyPayload(streamed[0], nil)
+			streamed = append(streamed[1:], p.next().tag)
+		}
+	})
 }
 
 func TestUrgentCallPassesAServerThatDoesNotAnswer(t *testing.T) {

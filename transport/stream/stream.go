@@ -26,6 +26,7 @@ const (
 	DefaultSlots    = 256
 	DefaultReserve  = 32
 	DefaultWindow   = 64 << 20
+	DefaultShared   = 2 << 20
 )
 
 // payloadThreshold is the payload length from which apart pays (1024 bytes, as
@@ -45,6 +46,8 @@ type Options struct {
 	Reserve int
 	// Window is how many payload bytes may be in flight; 0: DefaultWindow.
 	Window int64
+	// Shared is how many while several flows have calls; 0: DefaultShared.
+	Shared int64
 }
 
 // Conn is a transport.Conn on a byte stream.
@@ -96,7 +99,7 @@ func New(c net.Conn, o Options) *Conn {
 		},
 		handover: make(chan struct{}, 1),
 		lost:     make(chan struct{}),
-		window:   transport.NewWindow(transport.WindowOptions{Slots: o.Slots, Bytes: o.Window, Reserve: o.Reserve}),
+		window:   transport.NewWindow(transport.WindowOptions{Slots: o.Slots, Bytes: o.Window, Shared: o.Shared, Reserve: o.Reserve}),
 	}
 	s.idle.L = &s.mu
 	s.msize.Store(o.MaxMsize)
@@ -122,6 +125,9 @@ func (o Options) withDefaults(c net.Conn) Options {
 	}
 	if o.Window <= 0 {
 		o.Window = DefaultWindow
+	}
+	if o.Shared <= 0 {
+		o.Shared = DefaultShared
 	}
 	return o
 }
