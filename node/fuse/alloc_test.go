@@ -9,11 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/nodetest"
 )
 
 // TestAllocations counts what a request allocates, over a real mount. The race detector allocates on its own.
-func TestAllocations(t *testing.T) {
-	fs := newMemFS(t)
+func TestAllocations(t *testing.T) { nodetest.Loops(t, testAllocations) }
+
+func testAllocations(t *testing.T, on fuse.IOURing) {
+	fs := newMemFS(t, on)
 	fs.add("data", make([]byte, 1<<20))
 	m := mount(t, fs, fuse.Config{})
 	fd := open(t, m.path("data"), unix.O_RDWR|unix.O_DIRECT)

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
@@ -32,7 +34,7 @@ func runClient(role string, args []string) error {
 	case "read":
 		return readAll(args[0])
 	case "pread":
-		return preadMany(args[0], args[1], args[2])
+		return preadMany(args[0], args[1], args[2], args[3])
 	case "stat":
 		return statMany(args[0], args[1])
 	case "abort":
@@ -135,21 +137,29 @@ func abort(id string) error {
 	return fuse.Abort(1 << 19)
 }
 
-// preadMany reads size bytes count times by direct I/O.
-func preadMany(path, size, count string) error {
+// preadMany reads size bytes count times by direct I/O, so many at a time.
+func preadMany(path, size, threads, count string) error {
 	n, err1 := strconv.Atoi(size)
-	times, err2 := strconv.Atoi(count)
-	fd, err3 := unix.Open(path, unix.O_RDONLY|unix.O_DIRECT, 0)
-	mem, err4 := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	parallel, err2 := strconv.Atoi(threads)
+	times, err3 := strconv.Atoi(count)
+	fd, err4 := unix.Open(path, unix.O_RDONLY|unix.O_DIRECT, 0)
+	mem, err5 := unix.Mmap(-1, 0, n*parallel, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return err
 	}
-	for i := range times {
-		if got, err := unix.Pread(fd, mem, int64(i%256)*int64(n)); got != n || err != nil {
-			return fmt.Errorf("pread: %d, %w", got, err)
-		}
+	var next atomic.Int64
+	var group errgroup.Group
+	for i := range parallel {
+		group.Go(func() error {
+			for j := next.Add(1); j <= int64(times); j = next.Add(1) {
+				if got, err := unix.Pread(fd, mem[i*n:][:n], j*7919%256*int64(n)); got != n || err != nil {
+					return fmt.Errorf("pread: %d, %w", got, err)
+				}
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // statMany asks for a file's attributes count times.

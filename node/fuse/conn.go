@@ -56,6 +56,10 @@ type Config struct {
 	// memory that outlives the process, such as a memfd, it lets a successor resume: Serve finds the record complete, asks
 	// the kernel to send again what is unanswered, and does not wait for INIT. nil keeps it in this process alone.
 	State []byte
+	// IOURing has requests come by io_uring (Linux 6.14) instead of /dev/fuse. It takes a thread for the connection and payload
+	// memory of its own beside Buffers: as much as requests with payload are under way at once, which is up to 64 MiB, or 128 MiB
+	// on machines with many CPUs, where MaxWrite shrinks for it. A connection that uses it cannot be resumed.
+	IOURing IOURing
 }
 
 // withDefaults returns a checked copy.
@@ -132,13 +136,16 @@ func Serve(ctx context.Context, dev *os.File, cfg Config) (*Conn, error) {
 	}
 	resume := record.done()
 	if resume {
-		cfg.MaxWrite = int(record.Out.MaxWrite)
+		cfg.MaxWrite, cfg.IOURing = int(record.Out.MaxWrite), IOURingOff
 	}
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return nil, err
 	}
+	if resume && record.Flags()&overIOURing != 0 {
+		return nil, fmt.Errorf("fuse: a connection served by io_uring cannot be resumed: unmount it: %w", unix.EOPNOTSUPP)
+	}
 	c := newConn(ctx, cfg, record)
-	if c.loop, err = newDeviceLoop(c, dev); err != nil {
+	if c.loop, err = newLoop(c, dev); err != nil {
 		return nil, err
 	}
 	if resume {
@@ -148,7 +155,11 @@ func Serve(ctx context.Context, dev *os.File, cfg Config) (*Conn, error) {
 		return c, nil
 	}
 	go c.serve()
-	if err := c.awaitInit(ctx); err != nil {
+	err = c.awaitInit(ctx)
+	if err == nil {
+		err = c.loop.negotiated(record.Flags())
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	return c, nil
@@ -258,7 +269,9 @@ func (c *Conn) dispatch(r *Request, malformed error) {
 	case op == OpDestroy:
 		r.ReplyOK()
 	case op == OpInterrupt:
-		c.interrupt(In[InterruptIn](r).Unique&^uniqueResent, ErrInterrupted)
+		if unique := In[InterruptIn](r).Unique &^ uniqueResent; !c.interrupt(unique, ErrInterrupted) {
+			c.loop.missed(unique)
+		}
 		r.NoReply()
 	default:
 		c.cfg.Handler.Handle(r)
@@ -313,18 +326,20 @@ func (c *Conn) recycle(r *Request) {
 	c.mu.Unlock()
 }
 
-// interrupt tells the owner of the request with this unique to give up. A request is published before the next one is read,
-// and the kernel sends INTERRUPT after the request, so one that is not found has been answered.
-func (c *Conn) interrupt(unique uint64, cause error) {
+// interrupt tells the owner of the request with this unique to give up. It reports whether there is one: a request is published
+// before the next one is read, and the kernel sends INTERRUPT after the request, so one that is not found has been answered,
+// unless it came another way.
+func (c *Conn) interrupt(unique uint64, cause error) bool {
 	if unique == 0 {
-		return
+		return false
 	}
 	for _, r := range c.allRequests() {
 		if r.unique.Load() == unique {
 			r.interrupt(unique, cause)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // interruptAll tells the owners of all requests to give up.

@@ -55,6 +55,10 @@ func (d *deviceLoop) serve() error {
 	return cmp.Or(newReader(d).run(), others.Wait())
 }
 
+// negotiated and missed have nothing to do: all requests come this one way.
+func (d *deviceLoop) negotiated(InitFlags) error { return nil }
+func (d *deviceLoop) missed(uint64)              {}
+
 func (d *deviceLoop) stop() {
 	d.cancel()
 	_ = d.file.SetReadDeadline(time.Unix(1, 0)) // fails only when the file is closed: nothing to stop

@@ -32,6 +32,7 @@ const (
 	DirectIOAllowMmap InitFlags = 1 << 36
 	HasResend         InitFlags = 1 << 39
 	AllowIDMap        InitFlags = 1 << 40 // see [Config.Flags]
+	overIOURing       InitFlags = 1 << 41 // asked for with [Config.IOURing]
 )
 
 // DefaultFlags is what [Config] asks for when Flags is zero. It suits a file system whose server may change under the mount

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/nodetest"
 )
 
 // hold has the READs of fs kept and passed to the channel instead of answered.
@@ -57,9 +58,11 @@ func receive[T any](t *testing.T, what string, ch <-chan T) T {
 	}
 }
 
-func TestSignalCancelsContext(t *testing.T) {
+func TestSignalCancelsContext(t *testing.T) { nodetest.Loops(t, testSignalCancelsContext) }
+
+func testSignalCancelsContext(t *testing.T, on fuse.IOURing) {
 	for _, readers := range []int{1, 4} {
-		fs := newMemFS(t)
+		fs := newMemFS(t, on)
 		fs.add("data", nil).size = 4096
 		held := hold(fs)
 		m := mount(t, fs, fuse.Config{Readers: readers})
@@ -88,8 +91,10 @@ func TestSignalCancelsContext(t *testing.T) {
 	}
 }
 
-func TestAbortWakesEverything(t *testing.T) {
-	fs := newMemFS(t)
+func TestAbortWakesEverything(t *testing.T) { nodetest.Loops(t, testAbortWakesEverything) }
+
+func testAbortWakesEverything(t *testing.T, on fuse.IOURing) {
+	fs := newMemFS(t, on)
 	fs.add("data", nil).size = 4096
 	held := hold(fs)
 	m := mount(t, fs, fuse.Config{})
@@ -123,8 +128,10 @@ func TestAbortWakesEverything(t *testing.T) {
 }
 
 // TestAbortThroughMountedFusectl has fusectl mounted where hosts have it, in a mount name space of the client's own.
-func TestAbortThroughMountedFusectl(t *testing.T) {
-	m := mount(t, newMemFS(t), fuse.Config{})
+func TestAbortThroughMountedFusectl(t *testing.T) { nodetest.Loops(t, testAbortThroughMountedFusectl) }
+
+func testAbortThroughMountedFusectl(t *testing.T, on fuse.IOURing) {
+	m := mount(t, newMemFS(t, on), fuse.Config{})
 	cmd := client(t, "abort", strconv.FormatUint(uint64(m.id), 10))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -135,8 +142,10 @@ func TestAbortThroughMountedFusectl(t *testing.T) {
 	}
 }
 
-func TestUnmountEndsWait(t *testing.T) {
-	fs := newMemFS(t)
+func TestUnmountEndsWait(t *testing.T) { nodetest.Loops(t, testUnmountEndsWait) }
+
+func testUnmountEndsWait(t *testing.T, on fuse.IOURing) {
+	fs := newMemFS(t, on)
 	m := mount(t, fs, fuse.Config{Readers: 3})
 	select {
 	case <-m.conn.Done():
@@ -153,7 +162,7 @@ func TestUnmountEndsWait(t *testing.T) {
 }
 
 func TestServeWithoutMount(t *testing.T) {
-	fs := newMemFS(t)
+	fs := newMemFS(t, fuse.IOURingOff)
 	dev, err := fuse.OpenDevice()
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +182,7 @@ func TestServeWithoutMount(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	fs := newMemFS(t)
+	fs := newMemFS(t, fuse.IOURingOff)
 	m := mountOnly(t)
 	for want, cfg := range map[string]fuse.Config{
 		"Handler":  {Buffers: fs.slots},
@@ -193,7 +202,7 @@ func TestConfigIsChecked(t *testing.T) {
 func state(t *testing.T) []byte { return aligned(t, 4096)[:fuse.InitRecordSize] }
 
 func TestResumeAnswersRequestsInFlight(t *testing.T) {
-	fs := newMemFS(t)
+	fs := newMemFS(t, fuse.IOURingOff)
 	want := pattern(t, 64<<10)
 	fs.add("data", want)
 	held := hold(fs)
@@ -246,7 +255,7 @@ func TestResumeAnswersRequestsInFlight(t *testing.T) {
 }
 
 func TestSuccessorOfAKilledServer(t *testing.T) {
-	fs := newMemFS(t)
+	fs := newMemFS(t, fuse.IOURingOff)
 	want := pattern(t, 64<<10)
 	fs.add("data", want)
 	m := mountOnly(t)
@@ -293,7 +302,7 @@ func TestSuccessorOfAKilledServer(t *testing.T) {
 }
 
 func TestCloseDrainsThenHandsOver(t *testing.T) {
-	fs := newMemFS(t)
+	fs := newMemFS(t, fuse.IOURingOff)
 	want := pattern(t, 64<<10)
 	fs.add("data", want)
 	held := hold(fs)
@@ -363,8 +372,10 @@ func (s *onlySlot) Release() {
 }
 
 // TestInterruptWithoutABuffer: while requests hold every buffer, a killed process still gets away.
-func TestInterruptWithoutABuffer(t *testing.T) {
-	fs := newMemFS(t)
+func TestInterruptWithoutABuffer(t *testing.T) { nodetest.Loops(t, testInterruptWithoutABuffer) }
+
+func testInterruptWithoutABuffer(t *testing.T, on fuse.IOURing) {
+	fs := newMemFS(t, on)
 	fs.add("data", nil).size = 1 << 20
 	held := make(chan *fuse.Request, 2)
 	fs.setTake(func(r *fuse.Request) bool {
@@ -402,7 +413,7 @@ func TestInterruptWithoutABuffer(t *testing.T) {
 func TestReaderWaitsForABuffer(t *testing.T) {
 	for _, end := range []string{"release", "close", "abort"} {
 		t.Run(end, func(t *testing.T) {
-			fs := newMemFS(t)
+			fs := newMemFS(t, fuse.IOURingOff)
 			fs.add("data", nil).size = 1 << 20
 			writes := make(chan *fuse.Request, 1)
 			fs.setTake(func(r *fuse.Request) bool {
@@ -460,8 +471,10 @@ func TestReaderWaitsForABuffer(t *testing.T) {
 	}
 }
 
-func TestServeKeepsItsOwnDescriptor(t *testing.T) {
-	fs := newMemFS(t)
+func TestServeKeepsItsOwnDescriptor(t *testing.T) { nodetest.Loops(t, testServeKeepsItsOwnDescriptor) }
+
+func testServeKeepsItsOwnDescriptor(t *testing.T, on fuse.IOURing) {
+	fs := newMemFS(t, on)
 	fs.add("data", []byte("content"))
 	m := mount(t, fs, fuse.Config{})
 	if err := m.dev.Close(); err != nil {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/csi-9p/csi-9p/node/nodetest"
 )
 
 // client is what a test has this binary do in a process of its own, given by the variable clientEnv.
@@ -19,12 +21,18 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) (code int) {
+	if restore, err := nodetest.EnableIOURing(); err == nil {
+		defer restore()
+	}
 	before := fdCount()
-	code := m.Run()
-	if code == 0 {
+	if code = m.Run(); code == 0 {
 		code = leaks(before)
 	}
-	os.Exit(code)
+	return code
 }
 
 // leaks reports what the tests left behind.

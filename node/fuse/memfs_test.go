@@ -72,6 +72,7 @@ type memFile struct {
 
 // memFS is one directory of files in memory.
 type memFS struct {
+	on    fuse.IOURing
 	slots *slotPool
 	zero  []byte
 	ttl   uint64 // validity of names and attributes in seconds
@@ -83,8 +84,8 @@ type memFS struct {
 	take func(*fuse.Request) bool
 }
 
-func newMemFS(t testing.TB) *memFS {
-	fs := &memFS{slots: new(slotPool), zero: make([]byte, 1<<20), open: fuse.OpenDirectIO}
+func newMemFS(t testing.TB, on fuse.IOURing) *memFS {
+	fs := &memFS{on: on, slots: new(slotPool), zero: make([]byte, 1<<20), open: fuse.OpenDirectIO}
 	t.Cleanup(func() {
 		if n := fs.slots.out.Load(); n != 0 {
 			t.Errorf("%d buffers not released", n)
@@ -219,6 +220,7 @@ func (fs *memFS) readdir(r *fuse.Request) {
 
 // mounted is a connection with its mount.
 type mounted struct {
+	fs   *memFS
 	dir  string
 	dev  *os.File
 	id   uint32
@@ -229,6 +231,7 @@ type mounted struct {
 func mount(t testing.TB, fs *memFS, cfg fuse.Config) *mounted {
 	t.Helper()
 	m := mountOnly(t)
+	m.fs = fs
 	m.serve(t, fs, cfg)
 	return m
 }
@@ -285,7 +288,7 @@ func (m *mounted) serve(t testing.TB, fs *memFS, cfg fuse.Config) *fuse.Conn {
 // serveOnly serves the mount until the test closes it.
 func (m *mounted) serveOnly(t testing.TB, fs *memFS, cfg fuse.Config) *fuse.Conn {
 	t.Helper()
-	cfg.Handler = fs
+	cfg.Handler, cfg.IOURing = fs, fs.on
 	if cfg.Buffers == nil {
 		cfg.Buffers = fs.slots
 	}

@@ -27,10 +27,11 @@ func (r *Request) adopt(n int, slot []byte) (keep bool, err error) {
 	return keep, r.parse()
 }
 
-// gather takes the rest of a request: it stays where it is if it is a payload, or else follows the head.
+// gather takes the rest of a request, whose head is r.in: it stays where it is if it is a payload, or else follows the head.
 func (r *Request) gather(rest []byte) (keep bool) {
 	op := r.Opcode()
-	n := headSize + len(rest)
+	head := len(r.in)
+	n := head + len(rest)
 	switch {
 	case op == OpWrite, op == OpBatchForget && n > inlineSize:
 		r.tail = rest
@@ -39,9 +40,9 @@ func (r *Request) gather(rest []byte) (keep bool) {
 		r.in = bytesOf(r.inline[:])[:n]
 	default:
 		r.in = bytesOf(make([]uint64, (n+7)/8))[:n]
-		copy(r.in, bytesOf(r.inline[:])[:headSize])
+		copy(r.in, bytesOf(r.inline[:])[:head])
 	}
-	copy(r.in[headSize:], rest)
+	copy(r.in[head:], rest)
 	return false
 }
 

@@ -52,7 +52,7 @@ const PipeHeadSize = outHeaderSize
 // PutPipeHead makes, in head, what has to stand in a pipe before n bytes of data for [Request.ReplyPipe]. It reports false, and
 // makes nothing, where no reply can come from a pipe.
 func (r *Request) PutPipeHead(head *[PipeHeadSize]byte, n int) bool {
-	if !r.conn.loop.splices() {
+	if r.entry != nil || !r.conn.loop.splices() {
 		return false
 	}
 	putOutHeader(head[:], OutHeader{Len: uint32(PipeHeadSize + n), Unique: r.Header().Unique})

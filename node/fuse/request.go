@@ -30,6 +30,7 @@ type Request struct {
 	name2   []byte
 	payload []byte
 	buf     Buffer
+	entry   *ringEntry // nil if it came through /dev/fuse
 
 	out   [outSize / 8]uint64
 	iov   [2]unix.Iovec
@@ -95,11 +96,23 @@ func (r *Request) Name2() []byte { return r.name2 }
 // Payload is the data of a WRITE, in its [Buffer] from the first byte on, or the value of a SETXATTR.
 func (r *Request) Payload() []byte { return r.payload }
 
-// TakeBuffer hands over the buffer with a WRITE's payload: the caller releases it, perhaps after the reply, instead of the
-// reply. It returns nil for any other request, an empty WRITE, and the second time.
-func (r *Request) TakeBuffer() Buffer {
-	if r.Opcode() != OpWrite {
+// Room is memory for the data of the answer to a READ, or nil if there is none in particular: then the data may be anywhere. What
+// is answered from its beginning is not copied. It is lent until the answer, see TakeBuffer.
+func (r *Request) Room() []byte {
+	if r.entry == nil || r.Opcode() != OpRead {
 		return nil
+	}
+	return r.entry.payload.bytes
+}
+
+// TakeBuffer hands over the buffer with a WRITE's payload, or with the Room of a READ: the caller releases it, perhaps after the
+// reply, instead of the reply. It returns nil for any other request, an empty WRITE, and the second time.
+func (r *Request) TakeBuffer() Buffer {
+	if op := r.Opcode(); r.buf == nil || op != OpWrite && op != OpRead {
+		return nil
+	}
+	if r.entry != nil {
+		r.entry.ring.loop.hold()
 	}
 	b := r.buf
 	r.buf = nil

@@ -21,7 +21,10 @@ func (*recorder) serve() error        { return nil }
 func (*recorder) stop()               {}
 func (*recorder) close() error        { return nil }
 func (*recorder) notify([]byte) error { return nil }
-func (*recorder) splices() bool        { return false }
+func (*recorder) splices() bool       { return false }
+func (*recorder) missed(uint64)       {}
+
+func (*recorder) negotiated(InitFlags) error { return nil }
 
 func (l *recorder) reply(r *Request) {
 	var b []byte

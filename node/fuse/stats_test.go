@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/nodetest"
 )
 
 // requests are the statistics of one opcode; zero if none came.
@@ -18,8 +19,10 @@ func requests(c *fuse.Conn, op fuse.Opcode) fuse.OpcodeStats {
 	return fuse.OpcodeStats{Opcode: op}
 }
 
-func TestStats(t *testing.T) {
-	fs := newMemFS(t)
+func TestStats(t *testing.T) { nodetest.Loops(t, testStats) }
+
+func testStats(t *testing.T, on fuse.IOURing) {
+	fs := newMemFS(t, on)
 	fs.add("data", pattern(t, 64<<10))
 	m := mount(t, fs, fuse.Config{})
 	c := m.conn
