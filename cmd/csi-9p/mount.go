@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/selfmount"
 	"github.com/spf13/cobra"
 )
@@ -19,6 +20,7 @@ type mountFlags struct {
 	report     bool
 	tls        tlsFlags
 	serverName string
+	ioURing    fuse.IOURing
 }
 
 func mountCommand() *cobra.Command {
@@ -49,6 +51,7 @@ A server at tls:// is shown the certificate of --tls-cert, and shows one itself,
 	cmd.Flags().StringVar(&flags.logFile, "log-file", "", "where the process in the background logs (default: nowhere)")
 	flags.tls.add(cmd.Flags(), "for tls://")
 	cmd.Flags().StringVar(&flags.serverName, "tls-server-name", "", "name that the server's certificate must be for (default: the URL's host)")
+	addIOURing(cmd.Flags(), &flags.ioURing)
 	cmd.Flags().BoolVar(&flags.report, "report", false, "")
 	_ = cmd.Flags().MarkHidden("report") // how mount calls itself
 	return cmd
@@ -63,6 +66,10 @@ func runMount(ctx context.Context, url, dir string, flags mountFlags) error {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	if err != nil {
+		return err
+	}
+	m.IOURing = flags.ioURing
+	if err := checkIOURing(flags.ioURing); err != nil {
 		return err
 	}
 	if err := m.Check(); err != nil {

@@ -75,8 +75,42 @@ var layout = []struct {
 	{"fuse_notify_inval_entry_out", unsafe.Sizeof(notifyInvalEntryOut{}), 16},
 }
 
+// uringLayout is the same for include/uapi/linux/io_uring.h and the io_uring part of fuse.h.
+var uringLayout = []struct {
+	name      string
+	got, want uintptr
+}{
+	{"io_uring_params", unsafe.Sizeof(uringParams{}), 120},
+	{"io_uring_params.features", unsafe.Offsetof(uringParams{}.Features), 20},
+	{"io_uring_params.sq_off", unsafe.Offsetof(uringParams{}.SQ), 40},
+	{"io_uring_params.cq_off", unsafe.Offsetof(uringParams{}.CQ), 80},
+	{"io_sqring_offsets", unsafe.Sizeof(uringSQOffsets{}), 40},
+	{"io_sqring_offsets.flags", unsafe.Offsetof(uringSQOffsets{}.Flags), 16},
+	{"io_cqring_offsets", unsafe.Sizeof(uringCQOffsets{}), 40},
+	{"io_cqring_offsets.cqes", unsafe.Offsetof(uringCQOffsets{}.CQEs), 20},
+	{"io_uring_sqe of SQE128", unsafe.Sizeof(uringSQE{}), 128},
+	{"io_uring_sqe.fd", unsafe.Offsetof(uringSQE{}.Fd), 4},
+	{"io_uring_sqe.cmd_op", unsafe.Offsetof(uringSQE{}.CmdOp), 8},
+	{"io_uring_sqe.addr", unsafe.Offsetof(uringSQE{}.Addr), 16},
+	{"io_uring_sqe.len", unsafe.Offsetof(uringSQE{}.Len), 24},
+	{"io_uring_sqe.poll32_events", unsafe.Offsetof(uringSQE{}.OpFlags), 28},
+	{"io_uring_sqe.user_data", unsafe.Offsetof(uringSQE{}.UserData), 32},
+	{"io_uring_sqe.cmd", unsafe.Offsetof(uringSQE{}.CmdFlags), 48},
+	{"fuse_uring_cmd_req.commit_id", unsafe.Offsetof(uringSQE{}.CommitID) - unsafe.Offsetof(uringSQE{}.CmdFlags), 8},
+	{"fuse_uring_cmd_req.qid", unsafe.Offsetof(uringSQE{}.QID) - unsafe.Offsetof(uringSQE{}.CmdFlags), 16},
+	{"io_uring_cqe", unsafe.Sizeof(uringCQE{}), 16},
+	{"io_uring_cqe.res", unsafe.Offsetof(uringCQE{}.Res), 8},
+	{"io_uring_getevents_arg", unsafe.Sizeof(uringGeteventsArg{}), 24},
+	{"io_uring_getevents_arg.ts", unsafe.Offsetof(uringGeteventsArg{}.Ts), 16},
+	{"__kernel_timespec", unsafe.Sizeof(uring{}.timeout), 16},
+	{"fuse_uring_req_header", unsafe.Sizeof(uringHead{}), 288},
+	{"fuse_uring_req_header.op_in", unsafe.Offsetof(uringHead{}.OpIn), 128},
+	{"fuse_uring_ent_in_out.commit_id", unsafe.Offsetof(uringHead{}.CommitID) - unsafe.Offsetof(uringHead{}.Flags), 8},
+	{"fuse_uring_ent_in_out.payload_sz", unsafe.Offsetof(uringHead{}.PayloadSize) - unsafe.Offsetof(uringHead{}.Flags), 16},
+}
+
 func TestLayout(t *testing.T) {
-	for _, c := range layout {
+	for _, c := range append(layout, uringLayout...) {
 		if c.got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, c.got, c.want)
 		}

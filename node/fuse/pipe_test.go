@@ -22,7 +22,7 @@ func TestReplyPipe(t *testing.T) {
 	if _, err := unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, 2*size); err != nil {
 		t.Fatal(err)
 	}
-	fs := newMemFS(t)
+	fs := newMemFS(t, fuse.IOURingOff)
 	fs.add("data", nil).size = size
 	fs.setTake(func(r *fuse.Request) bool {
 		if r.Opcode() != fuse.OpRead {

@@ -8,7 +8,7 @@ import (
 )
 
 // This file has the system calls and the shared memory of io_uring, as in include/uapi/linux/io_uring.h, and what FUSE puts
-// into it, as in include/uapi/linux/fuse.h, both of Linux 6.18. TestURingLayout holds the structures against these headers.
+// into it, as in include/uapi/linux/fuse.h, both of Linux 6.18. TestLayout holds the structures against these headers.
 
 const (
 	// Of io_uring_setup(2). A ring with these belongs to one thread, and what the kernel has to do in that thread, such as

@@ -25,7 +25,7 @@ func (v *Volume) connect(ctx context.Context, dev *os.File) (*ninefs.FS, *fuse.C
 		return nil, nil, err
 	}
 	conn, err := fuse.Serve(ctx, dev, fuse.Config{
-		Handler: fs, Buffers: buffers{v.session.arena}, MaxWrite: slotSize, Flags: fs.InitFlags(),
+		Handler: fs, Buffers: buffers{v.session.arena}, MaxWrite: slotSize, Flags: fs.InitFlags(), IOURing: v.ioURing,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, fs.Close())

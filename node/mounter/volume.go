@@ -34,6 +34,7 @@ type Volume struct {
 	flow     *transport.Flow
 	meter    ninep.Meter
 	capacity atomic.Int64
+	ioURing  fuse.IOURing
 
 	linger *time.Timer // drops the volume if nobody serves it; nil without
 	served atomic.Pointer[served]
@@ -49,10 +50,14 @@ type served struct {
 	scanner *usage.Scanner // nil where use is not counted
 }
 
-// Open makes sure that a volume can be served, on a session of its own. The
-// caller is to call Serve or Discard.
-func Open(ctx context.Context, spec Spec) (*Volume, error) {
-	return prepare(ctx, new(sessions), spec, nil)
+// Open makes sure that a volume can be served, on a session of its own, by
+// io_uring or not. The caller is to call Serve or Discard.
+func Open(ctx context.Context, spec Spec, ioURing fuse.IOURing) (*Volume, error) {
+	v, err := prepare(ctx, new(sessions), spec, nil)
+	if err == nil {
+		v.ioURing = ioURing
+	}
+	return v, err
 }
 
 // prepare attaches to the volume's tree and walks to its directory. tls are the

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
@@ -21,6 +22,8 @@ type Volumes struct {
 	Linger time.Duration
 	// TLS has the credentials for volumes at tls:// that come without; nil: none.
 	TLS mtls.Source
+	// IOURing says whether FUSE requests come by io_uring.
+	IOURing fuse.IOURing
 
 	sessions sessions
 	turns    turns
@@ -43,6 +46,7 @@ func (vs *Volumes) Prepare(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
+	v.ioURing = vs.IOURing
 	v.linger = time.AfterFunc(cmp.Or(vs.Linger, time.Minute), func() { vs.expire(v) })
 	vs.mu.Lock()
 	old := vs.current[spec.VolumeID]

@@ -11,7 +11,6 @@ import (
 
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
-	"github.com/csi-9p/csi-9p/transport"
 )
 
 // transfer is one READ or WRITE on its way. It is started on the goroutine that read the request and answered on the one that
@@ -73,7 +72,9 @@ func (t *transfer) giveUp() {
 		if b := t.r.TakeBuffer(); b != nil {
 			t.lent = b
 		}
-		t.node.wrote(0) // or not: nobody knows
+		if t.r.Opcode() == fuse.OpWrite {
+			t.node.wrote(0) // or not: nobody knows
+		}
 	}
 	t.mu.Unlock()
 	if live {
@@ -129,12 +130,16 @@ func (fs *FS) read(r *fuse.Request) {
 		r.ReplyData(nil)
 		return
 	}
+	if room := r.Room(); room != nil {
+		startRead(r, h, room, nil)
+		return
+	}
 	slot := fs.o.Arena.TryGet(int(in.Size))
 	if slot == nil {
 		fs.readers.submit(r)
 		return
 	}
-	startRead(r, h, slot)
+	startRead(r, h, slot.Bytes(), slot)
 }
 
 // readLater is a READ that has to wait for a slot.
@@ -153,14 +158,15 @@ func (fs *FS) readLater(r *fuse.Request) {
 		slot.Release()
 		r.ReplyError(unix.EBADF)
 	default:
-		startRead(r, h, slot)
+		startRead(r, h, slot.Bytes(), slot)
 	}
 }
 
-func startRead(r *fuse.Request, h *handle, slot *transport.Slot) {
+// startRead has the data land in buf, which is lent for it; by nobody if it is the request's.
+func startRead(r *fuse.Request, h *handle, buf []byte, lent interface{ Release() }) {
 	in := fuse.In[fuse.ReadIn](r)
-	t := newTransfer(r, h.node, slot.Bytes()[:in.Size], in.Offset, readDone)
-	t.lent = slot
+	t := newTransfer(r, h.node, buf[:in.Size], in.Offset, readDone)
+	t.lent = lent
 	if r.PutPipeHead(&t.head, int(in.Size)) {
 		t.io.Prefix = t.head[:]
 	}

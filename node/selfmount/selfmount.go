@@ -31,6 +31,9 @@ const (
 
 // Mount is what is to be mounted, and where.
 type Mount struct {
+	// IOURing says whether FUSE requests come by io_uring.
+	IOURing fuse.IOURing
+
 	spec   mounter.Spec
 	source string // the URL, for the mount table
 	dir    string // as in the mount table
@@ -169,7 +172,7 @@ func (m *Mount) Run(ctx context.Context, ready func()) error {
 func (m *Mount) start(ctx context.Context) (*mounter.Volume, uint32, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v: %w", connectTimeout, context.DeadlineExceeded))
 	defer cancel()
-	v, err := mounter.Open(ctx, m.spec)
+	v, err := mounter.Open(ctx, m.spec, m.IOURing)
 	if err != nil {
 		return nil, 0, err
 	}
