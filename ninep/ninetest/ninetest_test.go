@@ -17,6 +17,7 @@ import (
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 	"github.com/csi-9p/csi-9p/transport/mtls/mtlstest"
+	"github.com/csi-9p/csi-9p/transport/posted"
 	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
@@ -103,6 +104,20 @@ func TestExporterDialects(t *testing.T) {
 			ninetest.RunRaw(t, s)
 		})
 	}
+}
+
+// TestExporterPosted: errors whose text runs into the place of a payload, which is how virtio has them.
+func TestExporterPosted(t *testing.T) {
+	s := exporter(t, "unix", lab.Dir(t)+"/socket")
+	s.Dialect = ninep.DialectU
+	s.Dial = func(ctx context.Context) (transport.Conn, error) {
+		conn, err := s.DialNet(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return posted.New(conn, nil), nil
+	}
+	ninetest.Run(t, s)
 }
 
 // exporterTLS serves a directory to those with a certificate.
