@@ -148,7 +148,7 @@ func TestCreateVolumeRefuses(t *testing.T) {
 		"limit below size": {with(size(2, 1)), codes.OutOfRange, "limit"},
 		"unknown key":      {with(nil, "subdri", "x"), codes.InvalidArgument, "subDir"},
 		"ill-typed value":  {with(nil, "mode", "rw"), codes.InvalidArgument, "octal"},
-		"later release":    {with(nil, "cache", "loose"), codes.InvalidArgument, "later release"},
+		"later release":    {with(nil, "engine", "kernel"), codes.InvalidArgument, "later release"},
 		"no metadata":      {with(nil, "subDir", "${pvc.metadata.name}"), codes.InvalidArgument, "--extra-create-metadata"},
 		"unknown template": {with(nil, "subDir", "${node}"), codes.InvalidArgument, "${node}"},
 		"driver's own":     {with(nil, "subDir", ".csi-9p/x"), codes.InvalidArgument, ".csi-9p"},

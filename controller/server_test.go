@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,6 +86,17 @@ func TestServerMute(t *testing.T) {
 	impatient := newControllerWith(t, controller.Options{OpenTimeout: 50 * time.Millisecond})
 	_, err = impatient.CreateVolume(t.Context(), request("pvc-1", "server", url))
 	fails(t, err, codes.Unavailable, url, "no answer within 50ms")
+}
+
+func TestServerOfAnotherDialect(t *testing.T) {
+	leakCheck(t)
+	root := lab.Dir(t)
+	url := export(t, server.Options{Root: root, Dialects: []ninep.Dialect{ninep.DialectU}})
+	_, err := newController(t, "").CreateVolume(t.Context(), request("pvc-1", "server", url, "dialect", "9P2000.u"))
+	fails(t, err, codes.FailedPrecondition, `9P2000.L`)
+	if entries, _ := os.ReadDir(root); len(entries) != 0 {
+		t.Errorf("it left %v behind", entries)
+	}
 }
 
 func TestServerWithoutTree(t *testing.T) {

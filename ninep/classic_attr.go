@@ -155,12 +155,16 @@ func (d Dialect) statMode(mode uint32) (m StatMode, whole bool) {
 	return m, true
 }
 
-// setattrClassic changes attributes by Twstat. Owners by number are 9P2000.u's, and by name 9P2000's, whose servers may have it
-// that nobody changes a file's user (stat(5)). A time is a whole second, and the server's now is this machine's.
+// setattrClassic changes attributes by Twstat. A time is a whole second, and the server's now is this machine's. In 9P2000 groups go
+// by name, and nobody changes a file's user or its access time (stat(5)): that of a pair of times is left to the server.
 func (l *link) setattrClassic(ctx context.Context, r request, a *SetAttr) error {
 	const changes = SetMode | SetUID | SetGID | SetSize | SetAtime | SetMtime
 	if a.Valid&changes == 0 {
 		return nil
+	}
+	old := l.dialect == DialectLegacy
+	if old && (a.Valid&SetUID != 0 || a.Valid&(SetAtime|SetMtime) == SetAtime) {
+		return unix.EOPNOTSUPP
 	}
 	f := r.fids[0]
 	s := UntouchedStat()
@@ -176,31 +180,25 @@ func (l *link) setattrClassic(ctx context.Context, r request, a *SetAttr) error 
 		}
 		s.Mode = now.Mode&^permissions | mode
 	}
-	l.setOwner(&s, a, &f.session.owners)
+	if a.Valid&SetUID != 0 {
+		s.NUID = a.UID
+	}
+	if a.Valid&SetGID != 0 {
+		s.NGID = a.GID
+	}
+	if a.Valid&SetGID != 0 && old {
+		s.GID = f.session.owners.name(a.GID, true)
+	}
 	if a.Valid&SetSize != 0 {
 		s.Length = a.Size
 	}
-	if a.Valid&SetAtime != 0 {
+	if a.Valid&SetAtime != 0 && !old {
 		s.Atime = wholeSecond(a.Atime, a.Valid&SetAtimeGiven != 0)
 	}
 	if a.Valid&SetMtime != 0 {
 		s.Mtime = wholeSecond(a.Mtime, a.Valid&SetMtimeGiven != 0)
 	}
 	return l.as(ctx, r, &Twstat{Fid: f.number, Stat: s}, nil, nil)
-}
-
-func (l *link) setOwner(s *Stat, a *SetAttr, o *owners) {
-	byNumber := l.dialect == DialectU
-	if a.Valid&SetUID != 0 {
-		if s.NUID = a.UID; !byNumber {
-			s.UID = o.name(a.UID, false)
-		}
-	}
-	if a.Valid&SetGID != 0 {
-		if s.NGID = a.GID; !byNumber {
-			s.GID = o.name(a.GID, true)
-		}
-	}
 }
 
 // wholeSecond is a time as a Stat has it, the nearest that it can tell.

@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -73,7 +74,8 @@ func specialOf(m *Tmknod) (kind StatMode, extension string) {
 	return 0, "" // a regular file
 }
 
-// renameClassic gives a file another name in its directory, which is all that Twstat can (stat(5)).
+// renameClassic gives a file another name in its directory, which is all that Twstat can (stat(5)). By the manual it fails for a
+// name that exists; what has that name is then removed first, as rename(2) would do at once.
 func (l *link) renameClassic(ctx context.Context, r request, m *Trename) error {
 	f, dir := r.fids[0], r.fids[1]
 	if !f.session.places.isIn(f.where(), dir.where()) {
@@ -81,5 +83,12 @@ func (l *link) renameClassic(ctx context.Context, r request, m *Trename) error {
 	}
 	s := UntouchedStat()
 	s.Name = m.Name
+	err := l.as(ctx, r, &Twstat{Fid: m.Fid, Stat: s}, nil, nil)
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if err := dir.walkAndRemove(ctx, l, m.Name, f.QID().IsDir()); err != nil {
+		return err
+	}
 	return l.as(ctx, r, &Twstat{Fid: m.Fid, Stat: s}, nil, nil)
 }

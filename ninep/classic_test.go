@@ -135,19 +135,35 @@ func TestClassicSetattr(t *testing.T) {
 			Valid: ninep.SetAtime | ninep.SetAtimeGiven | ninep.SetMtime | ninep.SetMtimeGiven,
 			Atime: ninep.Timespec{Sec: 100, Nsec: 9}, Mtime: ninep.Timespec{Sec: 200, Nsec: 9},
 		}
-		if a := set(given); a.Atime != (ninep.Timespec{Sec: 100}) || a.Mtime != (ninep.Timespec{Sec: 200}) {
+		atime := uint64(100)
+		if s.dialect == ninep.DialectLegacy {
+			atime = was.Atime.Sec
+		}
+		if a := set(given); a.Atime != (ninep.Timespec{Sec: atime}) || a.Mtime != (ninep.Timespec{Sec: 200}) {
 			t.Errorf("times: %+v", a)
 		}
 		before := uint64(time.Now().Unix())
-		if a := set(ninep.SetAttr{Valid: ninep.SetMtime}); a.Mtime.Sec < before || a.Mtime.Sec > before+60 || a.Atime.Sec != 100 {
+		if a := set(ninep.SetAttr{Valid: ninep.SetMtime}); a.Mtime.Sec < before || a.Mtime.Sec > before+60 || a.Atime.Sec != atime {
 			t.Errorf("now: %+v", a)
 		}
 		far := given
-		far.Mtime.Sec, far.Atime.Sec = math.MaxUint32+5, ^uint64(4) // before 1970
-		if a := set(far); a.Mtime.Sec != math.MaxUint32-1 || a.Atime.Sec != 0 {
+		far.Mtime.Sec = math.MaxUint32 + 5
+		if a := set(far); a.Mtime.Sec != math.MaxUint32-1 {
 			t.Errorf("times that cannot be told: %+v", a)
 		}
-		if a := set(ninep.SetAttr{Valid: ninep.SetUID | ninep.SetGID, UID: 4321, GID: 4322}); a.UID != 4321 || a.GID != 4322 {
+		far.Mtime.Sec = ^uint64(4) // before 1970
+		if a := set(far); a.Mtime.Sec != 0 {
+			t.Errorf("times that cannot be told: %+v", a)
+		}
+		if a := set(ninep.SetAttr{Valid: ninep.SetGID, GID: 4322}); a.GID != 4322 {
+			t.Errorf("group: %+v", a)
+		}
+		for _, beyond := range []ninep.SetAttr{{Valid: ninep.SetUID, UID: 4321}, {Valid: ninep.SetAtime}} {
+			if err := f.Setattr(ctx, beyond); s.dialect == ninep.DialectU && err != nil || s.dialect == ninep.DialectLegacy && !errors.Is(err, unix.EOPNOTSUPP) {
+				t.Errorf("%+v: %v", beyond, err)
+			}
+		}
+		if a := must(f.Getattr(ctx, ninep.AttrBasic))(t); s.dialect == ninep.DialectU && a.UID != 4321 {
 			t.Errorf("owner: %+v", a)
 		}
 		err = f.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetMode, Mode: 0o2755})
@@ -162,6 +178,39 @@ func TestClassicSetattr(t *testing.T) {
 		ok(t, file.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetSize, Size: 77}))
 		if a := must(file.Getattr(ctx, ninep.AttrBasic))(t); a.Size != 77 {
 			t.Errorf("size: %+v", a)
+		}
+	})
+}
+
+// TestClassicRenameReplaces: what has the new name gives way, unless it is of the other kind.
+func TestClassicRenameReplaces(t *testing.T) {
+	inClassicDialects(t, func(t *testing.T, s *plan9) {
+		_, root := s.open()
+		ctx := testContext(t)
+		for _, name := range []string{"a", "b"} {
+			f := must(root.Walk(ctx))(t)
+			ok(t, f.Create(ctx, name, unix.O_WRONLY, 0o600, 0))
+			_, err := f.Write(ctx, []byte(name), 0)
+			ok(t, err)
+			ok(t, f.Clunk(ctx))
+		}
+		_, err := root.Mkdir(ctx, "d", 0o755, 0)
+		ok(t, err)
+		ok(t, root.Rename(ctx, "a", root, "b"))
+		f := must(root.Walk(ctx, "b"))(t)
+		ok(t, f.Open(ctx, unix.O_RDONLY))
+		buf := make([]byte, 10)
+		if n, err := f.Read(ctx, buf, 0); err != nil || string(buf[:n]) != "a" {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+		if err := root.Rename(ctx, "b", root, "d"); !errors.Is(err, unix.EISDIR) {
+			t.Errorf("a file over a directory: %v", err)
+		}
+		if err := root.Rename(ctx, "d", root, "b"); !errors.Is(err, unix.ENOTDIR) {
+			t.Errorf("a directory over a file: %v", err)
+		}
+		if names := len(s.root.names); names != 2 {
+			t.Errorf("%d names are left", names)
 		}
 	})
 }

@@ -2,11 +2,13 @@ package mounter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/usage"
+	"golang.org/x/sys/unix"
 )
 
 // Stats returns the volume's size and use. It asks the server and waits no
@@ -17,6 +19,11 @@ func (v *Volume) Stats(ctx context.Context) (Usage, error) {
 		return Usage{}, v.session.explain(fmt.Errorf("it does not answer: %w", ninep.ErrLost))
 	}
 	share, err := v.root.Statfs(ctx)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		// Of the share nothing is known: what the volume may have counts as room.
+		size := uint64(v.capacity.Load())
+		share, err = ninep.Statfs{BlockSize: 1, Blocks: size, BlocksFree: size, BlocksAvail: size}, nil
+	}
 	if err != nil {
 		return Usage{}, v.session.explain(err)
 	}

@@ -101,9 +101,15 @@ func (fs *FS) statfs(ctx context.Context, r *fuse.Request) error {
 		s, err = f.Statfs(asking)
 		return err
 	})
+	var usage Usage
+	if fs.o.Usage != nil {
+		usage = fs.o.Usage(ctx)
+	}
 	switch known := fs.figures.Load(); {
 	case err == nil:
 		fs.figures.Store(&s)
+	case isAny(err, unix.EOPNOTSUPP, unix.ENOSYS):
+		s = usage.figures()
 	case known != nil && errors.Is(context.Cause(asking), errUnreachable):
 		s = *known // for df, which looks at every mount of a machine
 	default:
@@ -119,11 +125,17 @@ func (fs *FS) statfs(ctx context.Context, r *fuse.Request) error {
 		Frsize:  max(s.BlockSize, 512),
 		Namelen: ninep.MaxName,
 	}
-	if fs.o.Usage != nil {
-		fs.o.Usage(ctx).show(&out)
-	}
+	usage.show(&out)
 	r.ReplyStatfs(&out)
 	return nil
+}
+
+// figures are those of a file system that tells none: room for the volume, and nothing where that has no size either, as of
+// other file systems without a count (simple_statfs of fs/libfs.c).
+func (u Usage) figures() ninep.Statfs {
+	const block = 4096
+	blocks := u.Capacity / block
+	return ninep.Statfs{BlockSize: block, Blocks: blocks, BlocksFree: blocks, BlocksAvail: blocks}
 }
 
 // show makes a volume's own size of the figures of its file system. There is no more room in it than the file system has.
