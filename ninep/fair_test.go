@@ -108,6 +108,11 @@ func startStream(f *ninep.Fid, inFlight int, write bool) (stop func() int64) {
 // serveFiles opens a session with an exporter of an empty directory.
 func serveFiles(tb testing.TB, network string) *ninep.Session {
 	tb.Helper()
+	return serveFilesBy(tb, network, ninep.Config{}, stream.Options{})
+}
+
+func serveFilesBy(tb testing.TB, network string, config ninep.Config, o stream.Options) *ninep.Session {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "fair")
 	if err != nil {
 		tb.Fatal(err)
@@ -125,13 +130,14 @@ func serveFiles(tb testing.TB, network string) *ninep.Session {
 	served := make(chan error, 1)
 	go func() { served <- exporter.Serve(context.Background(), listener) }()
 	tb.Cleanup(func() { _ = exporter.Close(); <-served })
-	s, err := ninep.Open(context.Background(), ninep.Config{Dial: func(ctx context.Context) (transport.Conn, error) {
+	config.Dial = func(ctx context.Context) (transport.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, listener.Addr().String())
 		if err != nil {
 			return nil, err
 		}
-		return stream.New(conn, stream.Options{}), nil
-	}})
+		return stream.New(conn, o), nil
+	}
+	s, err := ninep.Open(context.Background(), config)
 	if err != nil {
 		tb.Fatal(err)
 	}
