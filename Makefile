@@ -8,7 +8,7 @@ LIGHT   := grep -v -e '/kubernetes$$' -e '/external/suite$$'
 LAB     := env CGO_ENABLED=0 'GOFLAGS=$(GOFLAGS) -trimpath -buildvcs=false'
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: build image demo test cluster e2e lint deps clean
+.PHONY: build image demo test cluster e2e bench lint deps clean
 
 build: ## the one binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.stamped=$(VERSION)' -o bin/csi-9p ./cmd/csi-9p
@@ -24,6 +24,7 @@ test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 	cd deploy/image && $(GO) test -count=1 ./...
 	cd test/deploy && $(GO) test -count=1 ./...
 	cd test/metrics && $(GO) test -count=1 ./...
+	cd test/bench && $(GO) test -count=1 ./...
 	cd test/e2e && $(LAB) $(GO) test -count=1 $$($(GO) list ./... | $(LIGHT))
 
 cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims, and Kubernetes' own storage suite
@@ -31,10 +32,16 @@ cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims,
 
 e2e: cluster ## every test that needs more than this machine's file systems
 
+bench: build ## every measurement of docs/performance.md, beside other file systems, in under 25 min; QUICK=1: a look, under 3, at bin/performance.md
+	./test/bench/deps
+	cd test/bench && $(GO) build -o ../../bin/bench .
+	$(if $(QUICK),cp docs/performance.md bin/performance.md && bin/bench -quick -page bin/performance.md,bin/bench -page docs/performance.md)
+
 lint: ## vet and golangci-lint
 	$(GO) vet ./...
 	$(GO) run $(LINT) run --allow-parallel-runners ./...
 	cd test/deploy && $(GO) run $(LINT) run --allow-parallel-runners ./...
+	cd test/bench && $(GO) run $(LINT) run --allow-parallel-runners ./...
 	cd test/e2e && $(GO) run -exec "$(LAB)" $(LINT) run --allow-parallel-runners $$($(GO) list -f '{{.Dir}}' ./... | $(LIGHT))
 
 deps: ## the Debian packages that the tests run against

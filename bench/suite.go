@@ -185,10 +185,10 @@ func (s *suite) measure(ctx context.Context, section section) (err error) {
 
 // standard are the columns of the tables that compare the mount with other file systems.
 func (s *suite) standard(ctx context.Context, m *made) error {
-	if err := s.mount(ctx, m, ours, nil, []string{"attrTimeout=0"}); err != nil {
+	if err := s.mount(ctx, m, ours, nil, []string{"cache=none"}); err != nil {
 		return err
 	}
-	if err := s.mount(ctx, m, oursRing, nil, []string{"attrTimeout=0"}, "--io-uring=require"); err != nil {
+	if err := s.mount(ctx, m, oursRing, nil, []string{"cache=none"}, "--io-uring=require"); err != nil {
 		s.omit(oursRing, err)
 	}
 	if !s.served() {

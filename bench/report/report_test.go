@@ -60,6 +60,8 @@ Latency: median / 99th / 99.9th percentile.
 | 1 B   | 1.5 µs / 123 µs / 45 ms | 1.5 µs / 123 µs / 45 ms |
 | 4 KiB | 1.5 µs / 123 µs / 45 ms | 1.5 µs / 123 µs / 45 ms |
 
+### Notes
+
 - A note.
 
 ### Ratios

@@ -22,10 +22,10 @@ func (r *Report) WriteText(w io.Writer) error {
 			t.latencies().write(&b)
 		}
 	}
-	for i, n := range r.Notes {
-		if i == 0 {
-			b.WriteByte('\n')
-		}
+	if len(r.Notes) > 0 {
+		b.WriteString("\n### Notes\n\n")
+	}
+	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "- %s\n", n)
 	}
 	if len(r.Ratios) > 0 {

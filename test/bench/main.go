@@ -1,0 +1,172 @@
+// Command bench runs csi-9p's benches beside what there is to compare with, and writes what they measured into a page: go-fuse's
+// loopback file system, with and without the kernel's passthrough, and sshfs, if it is installed. It needs root.
+//
+//	bench [-quick] [-program bin/csi-9p] [-dir /dev/shm] [-page docs/performance.md]
+//	bench loopback DIR MOUNTPOINT TIMEOUT PASSTHROUGH
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err := errors.New("usage: bench loopback DIR MOUNTPOINT TIMEOUT PASSTHROUGH")
+	if len(os.Args) < 2 || os.Args[1] != "loopback" {
+		err = run(ctx)
+	} else if len(os.Args) == 6 {
+		err = runLoopback(ctx, os.Args[2:])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func runLoopback(ctx context.Context, args []string) error {
+	timeout, err := time.ParseDuration(args[2])
+	if err != nil {
+		return err
+	}
+	passthrough, err := strconv.ParseBool(args[3])
+	if err != nil {
+		return err
+	}
+	return loopback(ctx, args[0], args[1], timeout, passthrough)
+}
+
+// bench is one run of csi-9p bench.
+type bench struct {
+	name  string // in the page's places
+	args  []string
+	plot  bool
+	quick []string // what makes it short
+}
+
+func run(ctx context.Context) (err error) {
+	quick := flag.Bool("quick", false, "a look in under three minutes, in place of numbers to publish")
+	program := flag.String("program", "bin/csi-9p", "the binary to measure")
+	parent := flag.String("dir", "/dev/shm", "where the exported directory is made: in memory, so that no disk is measured")
+	page := flag.String("page", "docs/performance.md", "the page to fill; its plots go into a directory beside it")
+	flag.Parse()
+	s, err := newStand(*parent)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	dir, err := s.mkdir("share")
+	if err != nil {
+		return err
+	}
+	if err := s.configure(); err != nil {
+		return err
+	}
+	against, err := baselines(ctx, s, dir)
+	if err != nil {
+		return err
+	}
+	plots := strings.TrimSuffix(*page, ".md")
+	if err := os.MkdirAll(plots, 0o755); err != nil {
+		return err
+	}
+	runs := map[string]map[string]string{}
+	for _, b := range benches(against) {
+		args := append([]string{"bench"}, b.args...)
+		if b.plot {
+			args = append(args, "--plot", filepath.Join(plots, b.name+".svg"))
+		}
+		if *quick {
+			args = append(args, b.quick...)
+		}
+		begin := time.Now()
+		text, err := output(ctx, *program, append(args, dir)...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
+		fmt.Printf("%s, in %v:\n\n%s\n", b.name, time.Since(begin).Round(time.Second), text)
+		runs[b.name] = blocks(text)
+	}
+	return rewrite(*page, runs)
+}
+
+func benches(against []string) []bench {
+	short := []string{"--rounds=5", "--slice=10ms", "--area=8Mi"}
+	brief := append([]string{"--files=100"}, short...)
+	return []bench{
+		{"sweep-mount", []string{"sweep", "--through=mount"}, true, short},
+		{"sweep-unix", []string{"sweep", "--through=client"}, true, short},
+		{"sweep-tcp", []string{"sweep", "--through=client", "--transport=tcp"}, true, short},
+		{"suite", append([]string{"suite"}, against...), true, brief},
+		{"suite-tcp", append([]string{"suite", "--transport=tcp", "--run=Direct I/O"}, against...), true, brief},
+		{"memory", []string{"memory"}, false, []string{"--volumes=100", "--opens=2000", "--mounts=100"}},
+	}
+}
+
+// baselines mounts what is measured beside, and returns it as flags.
+func baselines(ctx context.Context, s *stand, dir string) (flags []string, err error) {
+	for _, b := range []struct {
+		name        string
+		passthrough bool
+	}{{"go-fuse", false}, {"go-fuse, passthrough", true}} {
+		cached, err := s.loopback(b.name, dir, time.Second, b.passthrough)
+		if err != nil {
+			return nil, err
+		}
+		uncached, err := s.loopback(b.name+", uncached", dir, 0, b.passthrough)
+		if err != nil {
+			return nil, err
+		}
+		flags = append(flags, "--against", b.name+"="+cached+":"+uncached)
+	}
+	if _, err := exec.LookPath("sshfs"); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: sshfs is not installed, and not measured")
+		return flags, nil
+	}
+	cached, uncached, err := s.sshfs(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return append(flags, "--against", "sshfs="+cached+":"+uncached), nil
+}
+
+// output runs a program to its end and returns what it printed. Its progress is shown, and it may clean up when ctx ends.
+func output(ctx context.Context, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(out)
+	return string(text), errors.Join(err, cmd.Wait())
+}
+
+// rewrite fills the page, as a whole or not at all.
+func rewrite(path string, runs map[string]map[string]string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	filled, err := fill(string(old), runs)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(filled), 0o644)
+}

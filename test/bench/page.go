@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// blocks cuts what a bench printed at its headings. What stands before the first is the block "".
+func blocks(text string) map[string]string {
+	all := map[string]string{}
+	name := ""
+	for _, line := range strings.SplitAfter(text, "\n") {
+		if title, is := strings.CutPrefix(line, "### "); is {
+			name = strings.TrimSpace(title)
+			continue
+		}
+		all[name] += line
+	}
+	for name, text := range all {
+		all[name] = strings.TrimSpace(text)
+	}
+	return all
+}
+
+// place is a part of the page that is written by this program: <!-- bench: RUN / BLOCK --> ... <!-- end -->.
+var place = regexp.MustCompile(`(?s)(<!-- bench: ([^/]+) / (.*?) ?-->\n).*?(<!-- end -->)`)
+
+// fill replaces the places of a page whose run is among those given; the others stay as they are. A place whose run has no such
+// block is an error.
+func fill(page string, runs map[string]map[string]string) (string, error) {
+	var missing []string
+	filled := place.ReplaceAllStringFunc(page, func(old string) string {
+		m := place.FindStringSubmatch(old)
+		run, ok := runs[m[2]]
+		if !ok {
+			return old
+		}
+		text, ok := run[m[3]]
+		if !ok {
+			missing = append(missing, m[2]+" / "+m[3])
+			return old
+		}
+		return m[1] + "\n" + text + "\n\n" + m[4]
+	})
+	if len(missing) > 0 {
+		return "", fmt.Errorf("nothing was measured for %q", missing)
+	}
+	return filled, nil
+}
