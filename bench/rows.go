@@ -43,7 +43,9 @@ func (s *suite) file(f work.File) row {
 			return copied.Open
 		}
 		f := f
-		f.Dir = at.Dir
+		if f.Dir = at.Dir; f.Direct {
+			f.Dir = at.direct
+		}
 		return f.Open
 	}}
 }

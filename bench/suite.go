@@ -28,7 +28,8 @@ type SuiteOptions struct {
 type Baseline struct {
 	Name string
 	Dir  string
-	// Uncached is the same file system mounted without a cache of attributes and names; empty: Dir.
+	// Uncached is the same file system mounted without a cache of attributes and names, and with writes that are done when they
+	// return; empty: Dir.
 	Uncached string
 }
 
@@ -41,11 +42,12 @@ const (
 	kernel   = "kernel 9p"
 )
 
-// subject is one column: a file system's two directories, the peer that copies, or work of its own.
+// subject is one column: a file system's directories, the peer that copies, or work of its own.
 type subject struct {
 	Baseline
-	peer *work.Plain
-	open func() (*work.Work, error)
+	direct string // where direct I/O is done
+	peer   *work.Plain
+	open   func() (*work.Work, error)
 }
 
 // suite is one run.
@@ -232,7 +234,12 @@ func (s *suite) mount(ctx context.Context, m *made, name string, options, uncach
 		}
 		m.ends = append(m.ends, unmount)
 	}
-	return m.in(b)
+	if err := m.in(b); err != nil {
+		return err
+	}
+	added := &m.subjects[len(m.subjects)-1]
+	added.direct = added.Dir // it needs no special mount to bypass caches
+	return nil
 }
 
 // in adds a file system, and makes a directory in it to work in.
@@ -249,7 +256,7 @@ func (m *made) in(b Baseline) error {
 		}
 		m.ends = append(m.ends, func() error { return os.RemoveAll(uncached) })
 	}
-	m.add(subject{Baseline: Baseline{Name: b.Name, Dir: dir, Uncached: uncached}})
+	m.add(subject{Baseline: Baseline{Name: b.Name, Dir: dir, Uncached: uncached}, direct: uncached})
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/csi-9p/csi-9p/bench/measure"
 )
@@ -85,7 +86,7 @@ func (p panel) y(v float64) float64 {
 func (r *Report) plotLines(w io.Writer) error {
 	var d drawing
 	steps := len(r.Tables[0].Rows)
-	rates := panel{top: 40, bottom: 340, left: 80, right: plotWidth - 20, low: math.Inf(1), steps: steps}
+	rates := panel{top: 40, bottom: 340, left: 80, right: plotWidth - 30, low: math.Inf(1), steps: steps}
 	for _, t := range r.Tables {
 		for _, row := range t.Rows {
 			for _, cell := range row.Results {
@@ -140,10 +141,11 @@ func (r *Report) plotDots(w io.Writer) error {
 	first := r.Tables[0].Columns
 	scale := panel{top: plotWidth - 30, bottom: left, low: 0.03, high: 30} // its axis goes to the right
 	at := func(v float64) float64 { return scale.y(min(max(v, scale.low), scale.high)) }
+	x := 10.0
 	for i, column := range first {
-		x := 10 + float64(i)*float64(plotWidth-20)/float64(len(first))
 		d.dot(x, 14, colours[i%len(colours)])
 		d.text(x+8, 18, "start", column)
+		x += 30 + 6.5*float64(utf8.RuneCountInString(column)) // about as wide as its letters
 	}
 	y := top
 	for _, t := range r.Tables {

@@ -173,7 +173,7 @@ does. It needs root.
 Beside the mount it measures the same mount on FUSE's io_uring loop and the kernel's own 9P client, where the
 kernel has them, DIR itself, a plain copy of as many bytes over the same kind of socket, and whatever is mounted
 already at --against NAME=DIR. A second directory there is the same file system mounted without a cache of
-attributes, for work that is to reach the server. Names that the ratios at the end look for are go-fuse and sshfs.
+attributes, and with writes that are not held back, for work that is to reach the server. Names that the ratios at the end look for are go-fuse and sshfs.
 
 Work is done in temporary directories, which are removed.`,
 		Example: `  csi-9p bench suite /srv/share

@@ -96,7 +96,7 @@ func (s *stand) loopback(name, dir string, timeout time.Duration, passthrough bo
 }
 
 // sshfs mounts dir by sshfs from an sshd of its own on the loopback interface, with keys that nobody else has: first as
-// is, then without caches of attributes and names. Both have the fastest cipher, and no compression.
+// is, then without caches of attributes and names and with writes that are on the server when they return. Both have the fastest cipher, and no compression.
 func (s *stand) sshfs(ctx context.Context, dir string) (cached, uncached string, err error) {
 	port, err := s.sshd(ctx)
 	if err != nil {
@@ -107,7 +107,7 @@ func (s *stand) sshfs(ctx context.Context, dir string) (cached, uncached string,
 		at      *string
 		name    string
 		options string
-	}{{&cached, "sshfs", ""}, {&uncached, "sshfs-uncached", ",dir_cache=no,attr_timeout=0,entry_timeout=0,negative_timeout=0"}} {
+	}{{&cached, "sshfs", ""}, {&uncached, "sshfs-uncached", ",dir_cache=no,attr_timeout=0,entry_timeout=0,negative_timeout=0,sshfs_sync"}} {
 		at, err := s.mkdir(mount.name)
 		if err != nil {
 			return "", "", err
@@ -144,7 +144,7 @@ func (s *stand) sshd(ctx context.Context) (string, error) {
 	config := strings.Join([]string{
 		"Port " + port, "ListenAddress 127.0.0.1", "HostKey " + s.dir + "/host-key", "AuthorizedKeysFile " + s.dir + "/user-key.pub", "PidFile none",
 		"StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin prohibit-password", "Compression no", "MaxStartups 100",
-		"Ciphers aes128-gcm@openssh.com", "LogLevel ERROR", "Subsystem sftp internal-sftp", "",
+		"Ciphers aes128-gcm@openssh.com", "LogLevel QUIET", "Subsystem sftp internal-sftp", "",
 	}, "\n")
 	path := filepath.Join(s.dir, "sshd_config")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
