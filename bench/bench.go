@@ -70,25 +70,29 @@ func (o *Options) report(name, target string) *report.Report {
 	return &report.Report{Bench: name, Target: target, Machine: report.ThisMachine(), Rounds: o.Rounds, Slice: o.Slice}
 }
 
-// compare opens the work of one row, measures it and closes it again. Work that is nil has no result.
-func (o *Options) compare(ctx context.Context, name string, done float64, open []func() (*work.Work, error)) (results []*measure.Result, err error) {
-	slices := make([]measure.Slice, len(open))
+// compare opens the work of one row, measures it and closes it again. Work that is nil has no result; what cannot be opened, or
+// fails, has one with its error.
+func (o *Options) compare(ctx context.Context, name string, done float64, open []func() (*work.Work, error)) []*measure.Result {
+	slices, closers, failures := make([]measure.Slice, len(open)), make([]func() error, len(open)), make([]error, len(open))
 	for i, f := range open {
 		if f == nil {
 			continue
 		}
 		w, err := f()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if failures[i] = err; err == nil {
+			slices[i], closers[i] = w.Slice, w.Close
 		}
-		defer func() { err = errors.Join(err, w.Close()) }()
-		slices[i] = w.Slice
 	}
 	plan := measure.Plan{Rounds: o.Rounds, Slice: o.Slice, Round: func(n int) {
 		o.Progress(fmt.Sprintf("%s, round %d of %d", name, n, o.Rounds), done)
 	}}
-	if results, err = plan.Compare(ctx, slices); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	results := plan.Compare(ctx, slices)
+	for i := range results {
+		if failures[i] != nil {
+			results[i] = &measure.Result{Err: failures[i]}
+		} else if closers[i] != nil {
+			results[i].Err = errors.Join(results[i].Err, closers[i]())
+		}
 	}
-	return results, nil
+	return results
 }

@@ -174,11 +174,18 @@ func (s *suite) measure(ctx context.Context, section section) (err error) {
 		for _, subject := range m.subjects {
 			open = append(open, r.open(ctx, subject))
 		}
-		results, err := s.compare(ctx, section.title+": "+r.name, float64(s.done)/float64(s.rows), open)
-		if err != nil {
-			return err
-		}
+		results := s.compare(ctx, section.title+": "+r.name, float64(s.done)/float64(s.rows), open)
 		s.done++
+		for i, result := range results {
+			if result == nil || result.Err == nil {
+				continue
+			}
+			if ctx.Err() != nil || table.Columns[i] == ours {
+				return fmt.Errorf("%s: %s: %w", section.title, r.name, result.Err)
+			}
+			s.omit(fmt.Sprintf("%s, %s: %s", section.title, table.Columns[i], r.name), result.Err)
+			results[i] = nil
+		}
 		table.Rows = append(table.Rows, report.Row{Name: r.name, Unit: r.unit, Results: results})
 	}
 	s.report.Tables = append(s.report.Tables, table)

@@ -180,8 +180,8 @@ func (o *SweepOptions) table(ctx context.Context, write bool, openers [2]opener)
 			})
 		}
 		done := before + 0.5*float64(i)/float64(len(o.Sizes))
-		results, err := o.compare(ctx, t.Title+" of "+report.Size(int64(size)), done, open)
-		if err != nil {
+		results := o.compare(ctx, t.Title+" of "+report.Size(int64(size)), done, open)
+		if err := errors.Join(results[0].Err, results[1].Err); err != nil {
 			return t, err
 		}
 		t.Rows = append(t.Rows, report.Row{Name: report.Size(int64(size)), Unit: report.Bytes, Results: results})

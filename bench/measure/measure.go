@@ -37,9 +37,9 @@ type Plan struct {
 	Round  func(round int) // unless nil, told of the beginning of each, from 1 on
 }
 
-// Compare measures the slices in turns; those that are nil have no result. One more round before the first is thrown
-// away: it fills caches and grows buffers.
-func (p Plan) Compare(ctx context.Context, slices []Slice) ([]*Result, error) {
+// Compare measures the slices in turns; those that are nil have no result. One that fails is measured no more, and its result
+// has the error. One more round before the first is thrown away: it fills caches and grows buffers.
+func (p Plan) Compare(ctx context.Context, slices []Slice) []*Result {
 	results := make([]*Result, len(slices))
 	for round := 0; round <= p.Rounds; round++ {
 		length := p.Slice
@@ -57,8 +57,8 @@ func (p Plan) Compare(ctx context.Context, slices []Slice) ([]*Result, error) {
 			if results[i] == nil {
 				results[i] = &Result{}
 			}
-			if err := results[i].measure(ctx, slices[i], length, round > 0); err != nil {
-				return nil, err
+			if results[i].Err == nil {
+				results[i].Err = results[i].measure(ctx, slices[i], length, round > 0)
 			}
 		}
 	}
@@ -67,7 +67,7 @@ func (p Plan) Compare(ctx context.Context, slices []Slice) ([]*Result, error) {
 			r.summarize()
 		}
 	}
-	return results, nil
+	return results
 }
 
 // Result is what the rounds of one thing gave.
@@ -77,6 +77,7 @@ type Result struct {
 	Low     float64     `json:"low"` // the quartiles
 	High    float64     `json:"high"`
 	Latency Percentiles `json:"latencyNanoseconds,omitzero"`
+	Err     error       `json:"-"` // why it was not measured to the end
 
 	latencies Latencies
 }

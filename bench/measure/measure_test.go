@@ -95,12 +95,9 @@ func TestCompareTakesTurns(t *testing.T) {
 	var log []string
 	var rounds []int
 	plan := measure.Plan{Rounds: 3, Slice: time.Second, Round: func(n int) { rounds = append(rounds, n) }}
-	results, err := plan.Compare(t.Context(), []measure.Slice{
+	results := plan.Compare(t.Context(), []measure.Slice{
 		pace(&log, "a", 1000, 10, 30, 20), nil, pace(&log, "b", 1, 20, 20, 20),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if got := strings.Join(log, ""); got != "abbabaab" {
 		t.Errorf("turns %s", got)
 	}
@@ -133,8 +130,13 @@ func TestCompareEnds(t *testing.T) {
 			return measure.Sample{Operations: 1, Elapsed: 1}, nil
 		}, "enough"},
 	} {
-		if _, err := (measure.Plan{Rounds: 1}).Compare(ctx, []measure.Slice{test.slice}); err == nil || !strings.Contains(err.Error(), test.want) {
+		var log []string
+		results := (measure.Plan{Rounds: 1}).Compare(ctx, []measure.Slice{test.slice, pace(&log, "other", 1, 1)})
+		if err := results[0].Err; err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want ...%s", name, err, test.want)
+		}
+		if other := results[1]; ctx.Err() == nil && (other.Err != nil || other.Median != 1) {
+			t.Errorf("%s: the other one: %+v", name, other)
 		}
 		ctx, cancel = context.WithCancelCause(t.Context())
 	}

@@ -38,7 +38,7 @@ func (t Tree) Unpack() (*Work, error) {
 // Read lists the tree and reads every file. Its data is not in the page cache of this mount before.
 func (t Tree) Read() (*Work, error) {
 	if _, err := t.unpack(context.Background()); err != nil {
-		return nil, err
+		return nil, errors.Join(err, t.remove())
 	}
 	buf := make([]byte, largest)
 	return &Work{Close: t.remove, Slice: func(ctx context.Context, _ time.Duration) (measure.Sample, error) {
@@ -53,7 +53,7 @@ func (t Tree) Read() (*Work, error) {
 func (t Tree) Remove() (*Work, error) {
 	return &Work{Close: none, Slice: func(ctx context.Context, _ time.Duration) (measure.Sample, error) {
 		if _, err := t.unpack(ctx); err != nil {
-			return measure.Sample{}, err
+			return measure.Sample{}, errors.Join(err, t.remove())
 		}
 		begin := time.Now()
 		err := t.remove()
