@@ -46,8 +46,10 @@ type features struct {
 	xattr    ability
 	lock     ability
 	statfs   ability
-	maxFids  atomic.Uint32
-	fidLimit atomic.Uint32 // fids from this number on are never tried; 0: none met
+	// stopsShort: a walk that fails after its first name brings what there is instead of the error.
+	stopsShort ability
+	maxFids    atomic.Uint32
+	fidLimit   atomic.Uint32 // fids from this number on are never tried; 0: none met
 }
 
 // reset forgets all: the server behind a new connection may be another version. What the dialect has no message for is not there.
@@ -62,6 +64,7 @@ func (f *features) reset(l *link) {
 		}
 		a.v.Store(uint32(support))
 	}
+	f.stopsShort.v.Store(uint32(Unknown))
 	f.maxFids.Store(0)
 	f.fidLimit.Store(0)
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -97,7 +98,7 @@ func (r *request) maybeQuick() bool {
 	case *ninep.Tgetattr:
 		return true
 	case *ninep.Twalk:
-		return !f.open && !f.attach.user.switched && (len(m.Names) == 0 || len(m.Names) == 1 && m.Names[0] != "..")
+		return !f.open && !f.attach.user.switched && len(m.Names) <= 2 && !slices.Contains(m.Names, "..")
 	case *ninep.Tclunk:
 		return !f.open && !f.locked.Load() // the last to close a file that was removed has the disk give back its blocks
 	}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
@@ -21,7 +23,7 @@ func (c *conn) walk(r *request, m *ninep.Twalk) (ninep.Message, error) {
 	}
 	var w walked
 	err := from.attach.user.do(func() error { return c.walkNames(from, m.Names, &w, r.hasty) })
-	if err != nil && len(w.qids) == 0 {
+	if err != nil && len(w.qids) == 0 || errors.Is(err, errWouldWait) {
 		return nil, err
 	}
 	if err != nil {

@@ -33,6 +33,7 @@ type FS struct {
 	handles   *handles
 	fids      *FidCache
 	clock     serverClock
+	glances   pendingGlances
 	locks     *LockTable
 
 	figures    atomic.Pointer[ninep.Statfs] // the server's last
@@ -47,6 +48,7 @@ func New(ctx context.Context, o Options) (*FS, error) {
 	o = o.withDefaults()
 	fs := &FS{o: o, ttl: o.ttl(), locks: o.Locks, fids: o.Fids}
 	fs.localLocks.Store(o.LocalLocks)
+	fs.glances.fs, fs.glances.all = fs, map[*glance]struct{}{}
 	attr, err := o.Root.Getattr(ctx, ninep.AttrBasic)
 	if err == nil && attr.Mode&unix.S_IFMT != unix.S_IFDIR {
 		err = fmt.Errorf("%s is not a directory: %w", o.Root.Path(), unix.ENOTDIR)
@@ -85,6 +87,7 @@ func (fs *FS) Close() error {
 	fs.lookers.close()
 	fs.readers.close()
 	fs.pool.close()
+	fs.glances.close()
 	var fids []*ninep.Fid
 	for _, h := range fs.handles.all() {
 		fs.locks.leave(fs, h.node.file)
@@ -197,7 +200,13 @@ func (fs *FS) Handle(r *fuse.Request) {
 			fs.pool.submit(r)
 			return
 		}
-		fs.lookers.submit(r)
+		if !fs.glanceAttr(r) {
+			fs.lookers.submit(r)
+		}
+	case fuse.OpLookup:
+		if !fs.glanceName(r) {
+			fs.pool.submit(r)
+		}
 	case fuse.OpStatfs:
 		fs.lookers.submit(r)
 	case fuse.OpGetxattr:

@@ -54,6 +54,17 @@ func (fs *FS) find(ctx context.Context, dir *node, name string, uid uint32, out 
 	return nil
 }
 
+// found is find for a name whose node and fid are known to be the same as before.
+func (fs *FS) found(known *node, attr ninep.Attr, epoch uint64, dir *node, name string, out *fuse.EntryOut) error {
+	fs.replaceOutdated(known, attr, epoch)
+	n, err := fs.tree.enter(attr, dir, name, nil)
+	if err != nil {
+		return err
+	}
+	fs.fillEntry(out, n, attr, n.now())
+	return nil
+}
+
 // walkAttr walks to a name in a directory and reads its attributes.
 func (fs *FS) walkAttr(ctx context.Context, dir *node, name string, uid uint32) (fid *ninep.Fid, attr ninep.Attr, err error) {
 	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) error {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,54 +11,30 @@ import (
 	"github.com/csi-9p/csi-9p/node/fuse"
 )
 
-// transfer is one READ or WRITE on its way. It is started on the goroutine that read the request and answered on the one that
-// the server's reply came in on; in between nothing waits for it. Transfers are used again, so that none is allocated for
-// each request.
+// transfer is one READ or WRITE on its way. Transfers are used again, so that none is allocated for each request.
 type transfer struct {
+	waiter
 	io   ninep.IO
-	r    *fuse.Request
 	node *node
 	head [fuse.PipeHeadSize]byte // of a READ's answer, for the pipe that the payload may come in
 
-	interrupted func() // t.interrupt, bound once
-	users       atomic.Int32
-	spent       atomic.Bool // an interrupt may still be looking at it: not to be used again
-
-	mu   sync.Mutex
-	live bool                   // r is not answered yet
-	lent interface{ Release() } // the memory of io.Buf, unless r has it: the server's until the transfer ends
+	lent interface{ Release() } // the memory of io.Buf, unless r has it: the server's until the transfer ends; guarded by mu
 }
 
 var transfers = sync.Pool{New: func() any {
 	t := new(transfer)
-	t.interrupted = t.interrupt
+	t.init(t.giveUp)
 	return t
 }}
 
-// newTransfer prepares a transfer for a request. It has two users: who starts it and who ends it.
+// newTransfer prepares a transfer for a request.
 func newTransfer(r *fuse.Request, n *node, buf []byte, off uint64, done func(*ninep.IO)) *transfer {
 	t := transfers.Get().(*transfer)
-	t.r, t.node, t.live = r, n, true
-	t.users.Store(2)
+	t.begin(r)
+	t.node = n
 	t.io.Buf, t.io.Offset, t.io.Done, t.io.Owner, t.io.LostTimeout = buf, int64(off), done, t, 0
 	t.io.Prefix = nil
 	return t
-}
-
-// started is called when the transfer is under way: from now on an interrupt of the caller reaches it.
-func (t *transfer) started() {
-	t.mu.Lock()
-	early := t.live && !t.r.OnInterrupt(t.interrupted)
-	t.mu.Unlock()
-	if early {
-		t.interrupt()
-	}
-	t.drop()
-}
-
-func (t *transfer) interrupt() {
-	t.spent.Store(true)
-	time.AfterFunc(grace, t.giveUp)
 }
 
 // giveUp answers a caller whose server does not, and may not answer Tflush either.
@@ -83,21 +57,6 @@ func (t *transfer) giveUp() {
 	}
 }
 
-// ended is called when the server has let go of the memory. It reports whether the request still wants its answer, which from
-// now on no interrupt reaches.
-func (t *transfer) ended() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.live {
-		return false
-	}
-	t.live = false
-	if !t.r.Disarm() {
-		t.spent.Store(true)
-	}
-	return true
-}
-
 // leave is called after the answer by who ends the transfer.
 func (t *transfer) leave() {
 	t.mu.Lock()
@@ -111,11 +70,10 @@ func (t *transfer) leave() {
 }
 
 func (t *transfer) drop() {
-	if t.users.Add(-1) > 0 || t.spent.Load() {
-		return
+	if t.unused() {
+		t.r, t.node, t.io.Buf = nil, nil, nil
+		transfers.Put(t)
 	}
-	t.r, t.node, t.io.Buf = nil, nil, nil
-	transfers.Put(t)
 }
 
 // read starts a READ. Without a slot at hand it queues for one.
@@ -172,6 +130,7 @@ func startRead(r *fuse.Request, h *handle, buf []byte, lent interface{ Release()
 	}
 	h.fid.StartRead(&t.io)
 	t.started()
+	t.drop()
 }
 
 func readDone(io *ninep.IO) {
@@ -234,6 +193,7 @@ func (fs *FS) startWrite(r *fuse.Request, h *handle, off uint64, done func(*nine
 	}
 	h.fid.StartWrite(&t.io)
 	t.started()
+	t.drop()
 }
 
 func writeDone(io *ninep.IO) {
