@@ -106,10 +106,11 @@ func (o *SweepOptions) openers(ctx context.Context, r *rig.Rig, url string) (bot
 		return errors.Join(errs...)
 	}
 	for i, mode := range []ninep.ZeroCopy{ninep.ZeroCopyOff, ninep.ZeroCopyAuto} {
-		open, closer := o.client, closeAll
+		open := o.client
 		if o.Through == "mount" {
 			open = o.mount
 		}
+		var closer func() error
 		if both[i], closer, err = open(ctx, r, url, mode); err != nil {
 			return both, closeAll, err
 		}

@@ -20,7 +20,12 @@ type plainFile struct{ *fs.LoopbackFile }
 func (plainFile) PassthroughFd() (int, bool) { return -1, false }
 
 // plainNode is go-fuse's loopback node whose files are plain.
-type plainNode struct{ fs.LoopbackNode }
+type plainNode struct{ *fs.LoopbackNode }
+
+// WrapChild makes plain nodes of all below this one.
+func (n *plainNode) WrapChild(_ context.Context, ops fs.InodeEmbedder) fs.InodeEmbedder {
+	return &plainNode{ops.(*fs.LoopbackNode)}
+}
 
 func (n *plainNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	f, fuseFlags, errno := n.LoopbackNode.Open(ctx, flags)
@@ -47,12 +52,9 @@ func loopback(ctx context.Context, dir, at string, timeout time.Duration, passth
 		return err
 	}
 	if !passthrough {
-		data := root.(*fs.LoopbackNode).RootData
-		data.NewNode = func(root *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-			return &plainNode{fs.LoopbackNode{RootData: root}}
-		}
-		data.RootNode = data.NewNode(data, nil, "", nil)
-		root = data.RootNode
+		node := root.(*fs.LoopbackNode)
+		root = &plainNode{node}
+		node.RootData.RootNode = root
 	}
 	server, err := fs.Mount(at, root, &fs.Options{
 		EntryTimeout: &timeout, AttrTimeout: &timeout, NullPermissions: true,
