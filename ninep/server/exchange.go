@@ -100,6 +100,8 @@ func (c *conn) sendQuick() bool {
 	switch {
 	case bytes == 0, sending, bytes < quickBytes && c.whole():
 		return true
+	case c.outlet.raw == nil: // these are another worker's, who is about to send them
+		return true
 	case !c.outlet.open():
 		return false
 	}

@@ -164,3 +164,33 @@ func FuzzConnection(f *testing.F) {
 		}
 	})
 }
+
+// TestNoSocket: a connection that is none of the kernel's, as one of TLS, has requests answered by several workers at once.
+func TestNoSocket(t *testing.T) {
+	e := newExport(t, server.Options{})
+	l := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+	served := make(chan error, 1)
+	go func() { served <- e.server.Serve(context.Background(), l) }()
+	theirs, ours := net.Pipe()
+	l.conns <- theirs
+	c := &client{t: t, nc: ours, fid: 1}
+	c.version(8192)
+	c.attach(0, uint32(os.Getuid()), "")
+	const requests = 60000
+	go func() {
+		for i := range uint16(requests) {
+			b, _ := ninep.Append(nil, i, &ninep.Tflush{OldTag: 1})
+			if _, err := ours.Write(b); err != nil {
+				return
+			}
+		}
+	}()
+	for range requests {
+		c.receive()
+	}
+	ours.Close()
+	e.server.Close()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
