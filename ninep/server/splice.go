@@ -12,22 +12,23 @@ import (
 const (
 	// spliceFrom is the length of an Rread from which that pays.
 	spliceFrom = 128 << 10
-	// spliceHead is how much of it is copied: a client that splices as well has room in a pipe of 256 pages for what it puts before
-	// the payload, and one that does not finds more than a head when it is woken.
-	spliceHead = 64 << 10
-	// spliceMost is what fits beside that in the smallest of pipes, wherever in a page it begins.
-	spliceMost = 1<<20 - 2*pageSize
+	// spliceCopied is the part of it that is copied, at the beginning: a client that splices as well has room in a pipe of 256 pages
+	// for what it puts before the payload and for pages that TCP sends in two pieces, and one that does not finds more than a head
+	// when it is woken.
+	spliceCopied = 8
+	// spliceMost is the longest whose other part fits in the smallest of pipes, wherever in a page it begins.
+	spliceMost = 1<<20 + 64<<10
 )
 
 // spliceable reports whether an Rread of count bytes is to be spliced.
 func (c *conn) spliceable(f *file, count int) bool {
-	return count >= spliceFrom && count <= spliceMost+spliceHead && c.outlet.raw != nil && f.medium() != elsewhere && !f.direct.Load()
+	return count >= spliceFrom && count <= spliceMost && c.outlet.raw != nil && f.medium() != elsewhere && !f.direct.Load()
 }
 
 // readSpliced answers Tread with the beginning in r.payload and the rest in r.pipe.
 func (c *conn) readSpliced(r *request, f *file, count int) error {
 	p := c.pipes.Get()
-	head := spliceHead
+	head := count / spliceCopied
 	if p == nil {
 		head = count
 	}
