@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/test/lab"
@@ -24,6 +26,7 @@ func TestHandles(t *testing.T) {
 			"unlinked": unlinked, "one-name-left": oneNameLeft, "replaced": replaced, "removed-directory": removedDirectory, "moved": moved,
 			"list-and-remove": listAndRemove, "positions": directoryPositions, "append": appendFlags, "in-kernel-copies": kernelCopies,
 			"holes": holes, "allocate": allocate, "modes-of-sync": syncFlags, "rights-at-open": rightsAtOpen, "reopened": reopened,
+			"appenders": appenders, "socket": unixSocket,
 		} {
 			t.Run(name, func(t *testing.T) { check(t, x.below(t, name)) })
 		}
@@ -411,4 +414,46 @@ func reopened(t *testing.T, x site) {
 	if err := unix.Linkat(unix.AT_FDCWD, path, unix.AT_FDCWD, x.dir+"/i", unix.AT_SYMLINK_FOLLOW); err == nil {
 		t.Error("a name for a file that had none any more")
 	}
+}
+
+// appenders: what several append at the same time is all there, each piece whole.
+func appenders(t *testing.T, x site) {
+	const many, records = 4, 200
+	var all errgroup.Group
+	for i := range many {
+		f := openFile(t, x.dir+"/f", os.O_WRONLY|os.O_CREATE|os.O_APPEND)
+		all.Go(func() error {
+			for j := range records {
+				if _, err := fmt.Fprintf(f, "%d %0*d\n", i, 10+j, j); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	must(t, all.Wait())
+	content, err := os.ReadFile(x.dir + "/f")
+	must(t, err)
+	next := [many]int{}
+	for line := range strings.Lines(string(content)) {
+		var i, j int
+		if _, err := fmt.Sscanf(line, "%d %d\n", &i, &j); err != nil || j != next[i] || len(line) != len("0 \n")+10+j {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		next[i]++
+	}
+	if next != [many]int{records, records, records, records} {
+		t.Errorf("there are %v records", next)
+	}
+}
+
+// unixSocket: a socket that is bound to a name is found by it, on this machine.
+func unixSocket(t *testing.T, x site) {
+	l, err := net.Listen("unix", x.dir+"/s")
+	must(t, err)
+	c, err := net.Dial("unix", x.dir+"/s")
+	must(t, err)
+	must(t, c.Close())
+	must(t, l.Close())
+	answers(t, "after close", unix.Lstat(x.dir+"/s", new(unix.Stat_t)), unix.ENOENT)
 }
