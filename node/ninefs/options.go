@@ -16,7 +16,7 @@ const (
 	// CloseToOpen shows what other clients closed from the next open on. Names and attributes live for
 	// [Options.AttrTimeout]; nothing written waits in the kernel but pages of shared mappings.
 	CloseToOpen CacheMode = iota
-	// CacheNone asks the server every time. Shared writable mappings are refused (ENODEV).
+	// CacheNone asks the server every time. Shared mappings are refused (ENODEV).
 	CacheNone
 	// Loose is for a volume that nobody writes but this mount: the kernel keeps what is written until close(2), fsync(2) or
 	// its own good time, and from then on knows the size and the times of a file better than the server. Names, missing
