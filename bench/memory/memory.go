@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/bench/report"
@@ -139,14 +140,13 @@ func (b *bench) each(do func(i int) error) error {
 	return nil
 }
 
-// use reads every file of a volume.
+// use reads every file of a volume, all of them at the same time.
 func use(dir string) error {
+	var readers errgroup.Group
 	for k := range filesOfVolume {
-		if err := read(filepath.Join(dir, strconv.Itoa(k))); err != nil {
-			return err
-		}
+		readers.Go(func() error { return read(filepath.Join(dir, strconv.Itoa(k))) })
 	}
-	return nil
+	return readers.Wait()
 }
 
 // opens opens n files, one volume after the other. Now and then it is a new one, which is removed again.

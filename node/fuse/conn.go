@@ -118,9 +118,7 @@ type Conn struct {
 	closing    sync.Once
 	closeErr   error
 
-	mu       sync.Mutex
-	requests []*Request // every one that was ever made, for interruptAll
-	free     []*Request
+	requests requests
 }
 
 // Serve negotiates with the kernel on the connection of dev, which must be mounted, and serves it until it ends or
@@ -302,28 +300,8 @@ func (c *Conn) release() {
 
 // done takes an answered request back.
 func (c *Conn) done(r *Request) {
-	c.recycle(r)
+	c.requests.recycle(r)
 	c.release()
-}
-
-// request returns a request without content.
-func (c *Conn) request() *Request {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := len(c.free); n > 0 {
-		r := c.free[n-1]
-		c.free = c.free[:n-1]
-		return r
-	}
-	r := newRequest(c)
-	c.requests = append(c.requests, r)
-	return r
-}
-
-func (c *Conn) recycle(r *Request) {
-	c.mu.Lock()
-	c.free = append(c.free, r)
-	c.mu.Unlock()
 }
 
 // interrupt tells the owner of the request with this unique to give up. It reports whether there is one: a request is published
@@ -333,7 +311,7 @@ func (c *Conn) interrupt(unique uint64, cause error) bool {
 	if unique == 0 {
 		return false
 	}
-	for _, r := range c.allRequests() {
+	for _, r := range c.requests.list() {
 		if r.unique.Load() == unique {
 			r.interrupt(unique, cause)
 			return true
@@ -344,16 +322,9 @@ func (c *Conn) interrupt(unique uint64, cause error) bool {
 
 // interruptAll tells the owners of all requests to give up.
 func (c *Conn) interruptAll(cause error) {
-	for _, r := range c.allRequests() {
+	for _, r := range c.requests.list() {
 		if unique := r.unique.Load(); unique != 0 {
 			r.interrupt(unique, cause)
 		}
 	}
-}
-
-// allRequests returns every request ever made. The slice is only appended to, so that it can be walked without the lock.
-func (c *Conn) allRequests() []*Request {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.requests
 }

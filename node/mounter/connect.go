@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"time"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/node/fuse"
@@ -50,7 +51,7 @@ func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 		Unreachable: v.session.unreachable,
 	}
 	if o.AttrTimeout == 0 {
-		o.AttrTimeout = -1
+		o.AttrTimeout = time.Nanosecond
 	}
 	if o.WritebackTimeout == 0 {
 		o.WritebackTimeout = math.MaxInt64 / 2

@@ -23,7 +23,7 @@ import (
 )
 
 // spec is a volume in a directory of the exporter, made if it is missing.
-func spec(t *testing.T, e *nodetest.Exporter, id string, dir ...string) mounter.Spec {
+func spec(t testing.TB, e *nodetest.Exporter, id string, dir ...string) mounter.Spec {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(append([]string{e.Root}, dir...)...), 0o755); err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ type mounted struct {
 	dev *os.File
 }
 
-func mount(t *testing.T, access params.Access) mounted {
+func mount(t testing.TB, access params.Access) mounted {
 	t.Helper()
 	m := mounted{dir: nodetest.Dir(t)}
 	var err error
@@ -55,7 +55,7 @@ func mount(t *testing.T, access params.Access) mounted {
 	return m
 }
 
-func (m mounted) unmount(t *testing.T) {
+func (m mounted) unmount(t testing.TB) {
 	t.Helper()
 	if err := (mountpoint.Mounter{}).Unmount(m.dir); err != nil {
 		t.Error(err)
@@ -63,7 +63,7 @@ func (m mounted) unmount(t *testing.T) {
 }
 
 // serve prepares and serves a volume.
-func serve(t *testing.T, m *nodetest.Mounter, s mounter.Spec) mounted {
+func serve(t testing.TB, m *nodetest.Mounter, s mounter.Spec) mounted {
 	t.Helper()
 	if err := m.Prepare(t.Context(), s); err != nil {
 		t.Fatal(err)

@@ -46,14 +46,10 @@ func (fs *FS) opendir(ctx context.Context, r *fuse.Request) error {
 	uid := fs.caller(r)
 	var fid *ninep.Fid
 	err = fs.onNode(ctx, n, uid, func(f *ninep.Fid) (err error) {
-		const flags = unix.O_RDONLY | unix.O_DIRECTORY
-		if fid, err = fs.bind(func() (*ninep.Fid, error) { return f.CloneOpen(ctx, flags) }); err != nil {
+		if fid, err = fs.bind(func() (*ninep.Fid, error) { return f.Walk(ctx) }); err != nil {
 			return err
 		}
-		if !fid.IsOpen() {
-			err = fid.Open(ctx, flags)
-		}
-		if err != nil {
+		if err = fid.Open(ctx, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
 			fid.Drop()
 		}
 		return err
