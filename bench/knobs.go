@@ -16,16 +16,16 @@ func (s *suite) knobs() []section {
 	read := func(size int) row { return s.file(work.File{Shape: work.Shape{Size: size}}) }
 	write := func(size int) row { return s.file(work.File{Shape: work.Shape{Write: true, Size: size}}) }
 	again := s.file(work.File{Shape: work.Shape{Random: true, Size: 4 << 10}, Warm: true})
-	stat := s.stat(1, false)
+	stat, trees := s.stat(1, false), s.trees()
 	return []section{
 		s.knob("msize", []string{"64Ki", "256Ki", "1Mi"}, file(false, 1<<20, 1), file(true, 1<<20, 1), read(64<<10)),
 		s.knob("zeroCopy", []string{"off", "auto"}, file(false, 1<<20, 4), file(true, 1<<20, 4), file(false, 4<<10, 16)),
 		s.knob("zeroCopyThreshold", []string{"0", "1024", "16Ki", "256Ki"}, file(true, 4<<10, 1), file(true, 16<<10, 1), file(true, 64<<10, 1)),
 		s.knob("maxInFlight", []string{"256Ki", "1Mi", "4Mi", "16Mi"}, file(false, 64<<10, 16), file(false, 1<<20, 16), read(1<<20)),
 		s.knob("readAhead", []string{"0", "128Ki", "1Mi", "4Mi"}, read(4<<10), read(64<<10)),
-		s.knob("cache", []string{"none", "close-to-open", "loose"}, append(s.trees(), read(64<<10), write(4<<10), again, stat)...),
-		s.knob("attrTimeout", []string{"0", "1s", "1m"}, append(s.trees(), stat)...),
-		s.knob("dialect", []string{"9P2000.L", "9P2000.u", "9P2000"}, append(s.trees(), file(false, 1<<20, 4), stat)...),
+		s.knob("cache", []string{"none", "close-to-open", "loose"}, append(trees, read(64<<10), write(4<<10), again, stat)...),
+		s.knob("attrTimeout", []string{"0", "1s", "1m"}, trees[1], stat),
+		s.knob("dialect", []string{"9P2000.L", "9P2000.u", "9P2000"}, trees[0], trees[1], file(false, 1<<20, 4), stat),
 	}
 }
 

@@ -180,11 +180,11 @@ func (s *suite) measure(ctx context.Context, section section) (err error) {
 			if result == nil || result.Err == nil {
 				continue
 			}
-			if ctx.Err() != nil || table.Columns[i] == ours {
-				return fmt.Errorf("%s: %s: %w", section.title, r.name, result.Err)
-			}
 			s.omit(fmt.Sprintf("%s, %s: %s", section.title, table.Columns[i], r.name), result.Err)
 			results[i] = nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		table.Rows = append(table.Rows, report.Row{Name: r.name, Unit: r.unit, Results: results})
 	}

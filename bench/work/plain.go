@@ -16,18 +16,19 @@ import (
 	"github.com/csi-9p/csi-9p/bench/measure"
 )
 
-// A request to the peer that copies is a header of two numbers, little endian: 1 for a write or 0 for a read, and the bytes of it,
-// which follow a write. A read is answered by so many bytes, a write by an answer of answerSize.
+// A request to the peer that copies is a header of three numbers, little endian: 1 for a write or 0 for a read, the bytes of
+// it, which follow a write, and the size of the area that they are of. A read is answered by so many bytes, a write by an
+// answer of answerSize.
 const (
-	requestSize = 8
+	requestSize = 12
 	answerSize  = 8
 )
 
-// Plain is the copy of as many bytes as reads or writes carry over a socket, to and from the same memory, with as many requests
+// Plain is the copy of as many bytes as reads or writes carry over a socket, from and to as much memory, with as many requests
 // under way: what nothing that asks over this socket exceeds. There is no file.
 type Plain struct {
 	Shape
-	Network, Address string // of a Peer, as in net.Dial
+	Network, Address string // where Copy listens, as in net.Dial
 }
 
 // Open connects.
@@ -40,11 +41,16 @@ func (p Plain) Open() (*Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	memory, free, err := buffers(1, requestSize+max(p.Size, answerSize))
+	memory, free, err := buffers(max(p.InFlight, 1), requestSize+max(p.Size, answerSize))
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &Work{Slice: p.slice(int(file.Fd()), memory[0]), Close: func() error { return errors.Join(file.Close(), free()) }}, nil
+	for _, m := range memory {
+		binary.LittleEndian.PutUint32(m, map[bool]uint32{true: 1}[p.Write])
+		binary.LittleEndian.PutUint32(m[4:], uint32(p.Size))
+		binary.LittleEndian.PutUint32(m[8:], uint32(max(p.Area, int64(p.Size))))
+	}
+	return &Work{Slice: p.slice(int(file.Fd()), memory), Close: func() error { return errors.Join(file.Close(), free()) }}, nil
 }
 
 // blocking takes the socket of a connection out of Go's poller, whose goroutine switches a limit has no use for.
@@ -61,30 +67,27 @@ func blocking(conn net.Conn) (*os.File, error) {
 	return file, unix.SetNonblock(int(file.Fd()), false)
 }
 
-func (p Plain) slice(fd int, memory []byte) measure.Slice {
-	request, receive := memory[:requestSize], memory[requestSize:][:p.Size]
-	binary.LittleEndian.PutUint32(request, 0)
-	binary.LittleEndian.PutUint32(request[4:], uint32(p.Size))
+// slice keeps as many requests under way as there is memory for, each in memory of its own.
+func (p Plain) slice(fd int, memory [][]byte) measure.Slice {
+	out, in := requestSize, p.Size
 	if p.Write {
-		binary.LittleEndian.PutUint32(request, 1)
-		request, receive = memory[:requestSize+p.Size], memory[requestSize:][:answerSize]
+		out, in = requestSize+p.Size, answerSize
 	}
-	inFlight := max(p.InFlight, 1)
+	inFlight := int64(len(memory))
 	return func(ctx context.Context, length time.Duration) (s measure.Sample, err error) {
 		sent := make([]time.Time, inFlight) // when each request under way was, in turn
 		begin := time.Now()
-		asked := int64(0)
-		for s.Operations < asked || asked == 0 {
-			for now := time.Now(); asked < s.Operations+int64(inFlight) && (asked == 0 || now.Sub(begin) < length && ctx.Err() == nil); asked++ {
-				sent[asked%int64(inFlight)] = now
-				if err := send(fd, request); err != nil {
+		for asked := int64(0); s.Operations < asked || asked == 0; {
+			for now := time.Now(); asked < s.Operations+inFlight && (asked == 0 || now.Sub(begin) < length && ctx.Err() == nil); asked++ {
+				sent[asked%inFlight] = now
+				if err := send(fd, memory[asked%inFlight][:out]); err != nil {
 					return s, err
 				}
 			}
-			if err := receiveAll(fd, receive); err != nil {
+			if err := receiveAll(fd, memory[s.Operations%inFlight][requestSize:][:in]); err != nil {
 				return s, err
 			}
-			s.Latencies.Add(time.Since(sent[s.Operations%int64(inFlight)]))
+			s.Latencies.Add(time.Since(sent[s.Operations%inFlight]))
 			s.Operations++
 		}
 		s.Elapsed = time.Since(begin)
@@ -93,7 +96,7 @@ func (p Plain) slice(fd int, memory []byte) measure.Slice {
 	}
 }
 
-// Copy is the peer: it answers requests on every connection, each from memory of its own, until the listener is closed.
+// Copy is the peer: it answers requests on every connection, each from an area of its own, until the listener is closed.
 func Copy(l net.Listener) error {
 	var tasks errgroup.Group
 	for {
@@ -116,27 +119,40 @@ func answer(conn net.Conn) error {
 	}
 	defer file.Close()
 	fd := int(file.Fd())
-	header, memory := make([]byte, requestSize), make([]byte, 1<<20)
-	for {
-		if err := receiveAll(fd, header); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
+	var header [requestSize]byte
+	if err := receiveAll(fd, header[:]); err != nil {
+		return ignoreEOF(err)
+	}
+	area, free, err := buffers(1, int(binary.LittleEndian.Uint32(header[8:])))
+	if err != nil {
+		return err
+	}
+	defer free() //nolint:errcheck // only a wrong argument fails
+	for at := 0; err == nil; {
 		size := int(binary.LittleEndian.Uint32(header[4:]))
-		if size > len(memory) {
-			memory = make([]byte, size)
+		if at+size > len(area[0]) {
+			at = 0
 		}
-		if binary.LittleEndian.Uint32(header) == 0 {
-			err = send(fd, memory[:size])
-		} else if err = receiveAll(fd, memory[:size]); err == nil {
+		block := area[0][at:][:size]
+		at += size
+		if binary.LittleEndian.Uint32(header[:]) == 0 {
+			err = send(fd, block)
+		} else if err = receiveAll(fd, block); err == nil {
 			err = send(fd, header[:answerSize])
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = receiveAll(fd, header[:])
 		}
 	}
+	return ignoreEOF(err)
+}
+
+// ignoreEOF takes the end of a connection for no error.
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 func send(fd int, b []byte) error {

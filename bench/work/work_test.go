@@ -85,7 +85,7 @@ func TestNamesAndTrees(t *testing.T) {
 		open       func() (*work.Work, error)
 		operations int64
 	}{
-		"stat": {m.Stat, 0}, "create": {m.Create, 0}, "unlink": {m.Unlink, 60},
+		"stat": {m.Stat, 0}, "create": {m.Create, 0}, "unlink": {m.Unlink, 0},
 		"list":   {func() (*work.Work, error) { return m.List(true) }, 0},
 		"unpack": {tree.Unpack, 60}, "read": {tree.Read, 60}, "remove": {tree.Remove, 60},
 	} {

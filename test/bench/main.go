@@ -95,14 +95,18 @@ func run(ctx context.Context) (err error) {
 			args = append(args, b.quick...)
 		}
 		begin := time.Now()
-		text, err := output(ctx, *program, append(args, dir)...)
-		if err != nil {
-			return fmt.Errorf("%s: %w", b.name, err)
+		text, failure := output(ctx, *program, append(args, dir)...)
+		if failure != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", b.name, failure))
+			continue
 		}
 		fmt.Printf("%s, in %v:\n\n%s\n", b.name, time.Since(begin).Round(time.Second), text)
 		runs[b.name] = blocks(text)
 	}
-	return rewrite(*page, runs)
+	if ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, rewrite(*page, runs)) // what else was measured is worth having
 }
 
 func benches(against []string) []bench {
