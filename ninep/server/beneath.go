@@ -41,8 +41,7 @@ func (s *Server) openHasty(dir int, name string) (int, error) {
 		how.Resolve |= resolveCached
 	}
 	fd, err := unix.Openat2(dir, name, &how)
-	switch err {
-	case unix.EAGAIN, unix.EINVAL, unix.EXDEV, unix.EINTR:
+	if err == unix.EAGAIN || err == unix.EINVAL || err == unix.EXDEV || err == unix.EINTR {
 		return -1, errWouldWait
 	}
 	return fd, err

@@ -50,7 +50,7 @@ func mediumOf(fd int) medium {
 	if unix.Fstatfs(fd, &st) != nil {
 		return elsewhere
 	}
-	return media[int64(st.Type)]
+	return media[st.Type]
 }
 
 // medium is what the file is kept in. Of other file systems than the root's nothing is known.
