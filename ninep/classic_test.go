@@ -606,6 +606,33 @@ func TestUnknownErrorText(t *testing.T) {
 	s.mu.Unlock()
 }
 
+// TestNumbersAndTexts: the number counts, unless it is the one that says nothing.
+func TestNumbersAndTexts(t *testing.T) {
+	s := newPlan9(t, ninep.DialectU)
+	_, root := s.open()
+	for _, c := range []struct {
+		errno uint32
+		text  string
+		want  unix.Errno
+	}{
+		{uint32(unix.EPERM), "file does not exist", unix.EPERM},
+		{uint32(unix.EIO), "remove /a: directory not empty", unix.ENOTEMPTY}, // Go's, of an error that is no errno to it
+		{uint32(unix.EIO), "Input/output error", unix.EIO},
+		{0, "file does not exist", unix.ENOENT},
+		{5000, "phase of the moon", unix.EIO},
+	} {
+		s.mu.Lock()
+		s.answer = func(ninep.Message) ninep.Message { return &ninep.Rerror{Ename: c.text, Errno: c.errno} }
+		s.mu.Unlock()
+		if _, err := root.Getattr(testContext(t), ninep.AttrBasic); !errors.Is(err, c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	s.mu.Lock()
+	s.answer = nil
+	s.mu.Unlock()
+}
+
 // TestLongErrorTexts: a server that knows no limit is understood as far as there is room.
 func TestLongErrorTexts(t *testing.T) {
 	for _, d := range everyDialect[1:] {
@@ -671,4 +698,46 @@ func TestClassicHostileReplies(t *testing.T) {
 		}
 		_ = session.Close()
 	}
+}
+
+// FuzzClassicReplies feeds the reply path with a server's bytes, on memory that was posted ahead: whatever they are, every call
+// ends, and no byte but those counted is the caller's.
+func FuzzClassicReplies(f *testing.F) {
+	f.Add(byte(0), false, []byte("\x04\x00nope\x02\x00\x00\x00"), byte(ninep.TypeRerror))
+	f.Add(byte(1), true, []byte("\x04\x00\x00\x00data"), byte(ninep.TypeRread))
+	f.Add(byte(2), false, []byte("\x35\x00\x33\x00"), byte(ninep.TypeRstat))
+	f.Add(byte(3), true, []byte("\x08\x00\x00\x00\x06\x00stat.."), byte(ninep.TypeRread))
+	f.Fuzz(func(t *testing.T, which byte, old bool, body []byte, kind byte) {
+		d := ninep.DialectU
+		if old {
+			d = ninep.DialectLegacy
+		}
+		s := newPlan9(t, d)
+		s.reconnectTimeout = -1
+		session, root := s.open()
+		s.mu.Lock()
+		s.bytes = func(tag uint16) []byte { return raw(0, ninep.MsgType(kind), tag, string(body[:min(len(body), 10000)])) }
+		s.mu.Unlock()
+		ctx := testContext(t)
+		buf := make([]byte, 600)
+		calls := []func(){
+			func() { _, _ = root.Getattr(ctx, ninep.AttrAll) },
+			func() {
+				if n, _ := root.Read(ctx, buf, 0); n > len(buf) {
+					t.Errorf("%d bytes read", n)
+				}
+			},
+			func() { _, _ = root.Readlink(ctx) },
+			func() { _, _ = root.Readdir(ctx, 0, buf) },
+			func() { _ = root.Open(ctx, 0) },
+			func() { _, _ = root.Mkdir(ctx, "a", 0o755, 0) },
+			func() { _ = root.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetMode}) },
+			func() { _ = root.Rename(ctx, "a", root, "b") },
+		}
+		calls[int(which)%len(calls)]()
+		if ctx.Err() != nil {
+			t.Error("the call did not end")
+		}
+		_ = session.Close()
+	})
 }

@@ -31,6 +31,8 @@ type plan9 struct {
 	bare bool
 	// answer, unless nil, may answer in the server's place: nil leaves it to the server.
 	answer func(ninep.Message) ninep.Message
+	// bytes, unless nil, are sent in place of every answer.
+	bytes func(tag uint16) []byte
 	// posted, unless nil, sees what the memory for a reply was filled with.
 	posted func(head, payload, tail []byte)
 	// hangUp has the server go in place of its next answer.
@@ -159,7 +161,14 @@ func (s *plan9) serve(c net.Conn) {
 		if gone {
 			return
 		}
-		if _, err := c.Write(frameIn(s.t, s.dialect, tag, reply)); err != nil {
+		s.mu.Lock()
+		odd := s.bytes
+		s.mu.Unlock()
+		answer := frameIn(s.t, s.dialect, tag, reply)
+		if odd != nil {
+			answer = odd(tag)
+		}
+		if _, err := c.Write(answer); err != nil {
 			return
 		}
 	}

@@ -25,8 +25,9 @@ func (d Dialect) refusal(t MsgType, body []byte, cut bool) (err error, ok bool) 
 	case d.DecodeBody(body, &m) != nil:
 		return nil, false
 	}
-	if d == DialectU && m.Errno != 0 {
-		return wireErrno(m.Errno), true
+	number := wireErrno(m.Errno)
+	if number != unix.EIO { // which servers also say of what they have no number for
+		return number, true
 	}
 	if errno, ok := textErrno(m.Ename); ok {
 		return errno, true
