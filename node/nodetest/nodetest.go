@@ -92,6 +92,8 @@ type Exporter struct {
 	URL         string
 	Root        string
 	Connections atomic.Int64 // accepted so far
+	// Dialects are those that it speaks from the next Start on; nil: all.
+	Dialects []ninep.Dialect
 
 	tb     testing.TB
 	listen func() (net.Listener, error)
@@ -140,7 +142,7 @@ func export(tb testing.TB, listen func() (net.Listener, error)) *Exporter {
 func (e *Exporter) Start() {
 	e.tb.Helper()
 	var err error
-	if e.server, err = server.New(server.Options{Root: e.Root}); err != nil {
+	if e.server, err = server.New(server.Options{Root: e.Root, Dialects: e.Dialects}); err != nil {
 		e.tb.Fatal(err)
 	}
 	listener, err := e.listen()
