@@ -376,7 +376,7 @@ func (s *plan9) wstat(f *plan9Fid, want ninep.Stat) (ninep.Message, plan9Error) 
 		f.name = want.Name
 	}
 	if want.Mode != untouched.Mode {
-		const kind = ^ninep.StatMode(0o777 | ninep.DMSetUID | ninep.DMSetGID | ninep.DMSetVTX)
+		const kind = ^(0o777 | ninep.DMSetUID | ninep.DMSetGID | ninep.DMSetVTX)
 		if (want.Mode^f.file.stat.Mode)&kind != 0 {
 			return nil, plan9Error{"wstat can't convert between files and directories", unix.EPERM}
 		}
