@@ -123,9 +123,11 @@ func (p *part) received() {
 	io.mu.Unlock()
 	n, err := p.outcome()
 	p.freeBuffer()
-	if err == nil {
-		io.Pipe = p.Pipe
-	} else if p.Pipe != nil {
+	switch {
+	case p.Pipe == nil:
+	case err == nil:
+		io.Pipe = p.Pipe // this part is the only one
+	default:
 		p.Pipe.Release(false)
 	}
 	switch {
