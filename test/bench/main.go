@@ -165,15 +165,11 @@ func output(ctx context.Context, program string, args ...string) (string, error)
 	return string(text), errors.Join(err, cmd.Wait())
 }
 
-// rewrite fills the page, as a whole or not at all.
+// rewrite fills the page.
 func rewrite(path string, runs map[string]map[string]string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	filled, err := fill(string(old), runs)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, []byte(filled), 0o644)
+	return os.WriteFile(path, []byte(fill(string(old), runs)), 0o644)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -23,7 +24,7 @@ kept
 <!-- end -->
 `
 	run := blocks("A machine.\n\n### Direct I/O\n\n| new |\n\n### Ratios\n\n| none |\n")
-	got, err := fill(page, map[string]map[string]string{"suite": run})
+	got := fill(page, map[string]map[string]string{"suite": run})
 	const want = `# Title
 
 By hand.
@@ -43,14 +44,35 @@ More by hand.
 kept
 <!-- end -->
 `
-	if err != nil || got != want {
-		t.Errorf("%v\n%s", err, got)
+	if got != want {
+		t.Errorf("%s", got)
 	}
-	again, err := fill(got, map[string]map[string]string{"suite": run})
-	if err != nil || again != want {
-		t.Errorf("filled again: %v\n%s", err, again)
+	if again := fill(got, map[string]map[string]string{"suite": run}); again != want {
+		t.Errorf("filled again: %s", again)
 	}
-	if _, err := fill(page, map[string]map[string]string{"sweep": run}); err == nil || !strings.Contains(err.Error(), "sweep / Reads") {
-		t.Errorf("a block that is not there: %v", err)
+	if none := fill(page, map[string]map[string]string{"sweep": run}); !strings.Contains(none, "\nNothing.\n") || strings.Contains(none, "kept") {
+		t.Errorf("a block that is not there: %s", none)
+	}
+}
+
+// TestPlaces makes sure that the page asks for runs that there are, once each.
+func TestPlaces(t *testing.T) {
+	page, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, b := range benches(nil) {
+		known[b.name] = true
+	}
+	seen := map[string]bool{}
+	for _, m := range place.FindAllStringSubmatch(string(page), -1) {
+		if !known[m[2]] || seen[m[1]] {
+			t.Errorf("there is no run of that name, or the place is there twice: %s", m[1])
+		}
+		seen[m[1]] = true
+	}
+	if len(seen) < 20 || len(seen) != strings.Count(string(page), "<!-- bench: ") {
+		t.Errorf("%d places were found", len(seen))
 	}
 }
