@@ -21,11 +21,19 @@ func (f *Fid) Getattr(ctx context.Context, mask AttrMask) (Attr, error) {
 
 func (f *Fid) getattrOn(ctx context.Context, l *link, mask AttrMask) (Attr, error) {
 	var reply attrReply
-	err := l.roundTrip(ctx, request{message: &Tgetattr{Fid: f.number, Mask: mask}, reply: &reply, fids: [2]*Fid{f}})
-	if err != nil {
+	if err := l.roundTrip(ctx, f.getattr(&reply, mask)); err != nil {
 		return Attr{}, err
 	}
 	return reply.Attr, nil
+}
+
+// getattr is the request for a fid's attributes.
+func (f *Fid) getattr(reply *attrReply, mask AttrMask) request {
+	return request{message: &Tgetattr{Fid: f.number, Mask: mask}, reply: reply, fids: [2]*Fid{f}, settle: func(err error) {
+		if err == nil && reply.Valid&AttrDataVersion != 0 {
+			f.session.features.inOrder.learn(nil)
+		}
+	}}
 }
 
 // attrReply is an Rgetattr that contradicts neither itself nor what it says of its fields: those that are not valid

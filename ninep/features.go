@@ -21,7 +21,11 @@ type Features struct {
 	Xattr    Support
 	Lock     Support
 	Statfs   Support
-	MaxFids  uint32 // number of fids from which on the server refused one; 0: no limit met
+	// InOrder is that the messages about one fid are carried out in the order in which they were sent, so that they need not
+	// wait for each other's replies. No message tells, and to try would be the end of some servers. Ours, of which it is
+	// known, is recognised by the data_version of Rgetattr, which no other known server has.
+	InOrder Support
+	MaxFids uint32 // number of fids from which on the server refused one; 0: no limit met
 }
 
 // Features tells what was learned of the server.
@@ -34,6 +38,7 @@ func (s *Session) Features() Features {
 		Xattr:    f.xattr.load(),
 		Lock:     f.lock.load(),
 		Statfs:   f.statfs.load(),
+		InOrder:  f.inOrder.load(),
 		MaxFids:  f.maxFids.Load(),
 	}
 }
@@ -46,6 +51,7 @@ type features struct {
 	xattr    ability
 	lock     ability
 	statfs   ability
+	inOrder  ability
 	// stopsShort: a walk that fails after its first name brings what there is instead of the error.
 	stopsShort ability
 	maxFids    atomic.Uint32
@@ -65,6 +71,7 @@ func (f *features) reset(l *link) {
 		a.v.Store(uint32(support))
 	}
 	f.stopsShort.v.Store(uint32(Unknown))
+	f.inOrder.v.Store(uint32(Unknown))
 	f.maxFids.Store(0)
 	f.fidLimit.Store(0)
 }

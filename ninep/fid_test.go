@@ -315,43 +315,106 @@ func TestWalkAttr(t *testing.T) {
 	}
 }
 
-// TestWalkAttrInTurn: diod crashes of a message about a fid whose Twalk is under way, so none is sent before Rwalk.
-func TestWalkAttrInTurn(t *testing.T) {
+// TestVisitInTurn: diod crashes of a message about a fid whose Twalk is under way, so none is sent before Rwalk to a server of
+// which nothing is known.
+func TestVisitInTurn(t *testing.T) {
 	g := newGate(t)
 	_, root := g.open(ninep.Config{})
+	visiting(t, g, root, func(sent <-chan ninep.MsgType) {
+		// Whatever was sent together with the walk stands before this in the pipe.
+		_, err := root.Statfs(testContext(t))
+		ok(t, err)
+		if got := <-sent; got != ninep.TypeTstatfs {
+			t.Errorf("%v was sent before Rwalk", got)
+		}
+	})
+}
+
+// TestVisitTogether: our exporter, known by its attributes, gets all messages of a visit at once.
+func TestVisitTogether(t *testing.T) {
+	g := newGate(t)
+	s, root := g.open(ninep.Config{})
+	_, err := root.Getattr(testContext(t), ninep.AttrBasic)
+	ok(t, err)
+	if got := s.Features().InOrder; got != ninep.Supported {
+		t.Errorf("InOrder is %d", got)
+	}
+	visiting(t, g, root, func(sent <-chan ninep.MsgType) {
+		for _, want := range []ninep.MsgType{ninep.TypeTgetattr, ninep.TypeTlopen} {
+			if got := <-sent; got != want {
+				t.Errorf("%v was sent, want %v", got, want)
+			}
+		}
+	})
+}
+
+// visiting visits a file, and has meanwhile called while the server has not got the Twalk; sent is what else is sent.
+func visiting(t *testing.T, g *gate, root *ninep.Fid, meanwhile func(sent <-chan ninep.MsgType)) {
+	t.Helper()
 	ok(t, os.WriteFile(filepath.Join(g.root, "f"), make([]byte, 7), 0o600))
-	type sent struct {
+	type held struct {
 		pair *pair
 		tag  uint16
 		m    ninep.Message
 	}
-	walks, early := make(chan sent, 1), make(chan ninep.Message, 10)
+	walked, sent, later := make(chan struct{}), make(chan ninep.MsgType, 10), make(chan held, 10)
 	g.intercept(func(p *pair, tag uint16, m ninep.Message) bool {
-		if m.Type() == ninep.TypeTwalk {
-			walks <- sent{p, tag, m}
-			return false
+		switch m.Type() {
+		case ninep.TypeTwalk:
+			close(walked)
+		case ninep.TypeTstatfs:
+			sent <- m.Type()
+			return true
+		default:
+			sent <- m.Type()
 		}
-		early <- m
-		return true
+		later <- held{p, tag, m}
+		return false
 	})
 	done := make(chan error)
 	go func() {
-		_, a, err := root.WalkAttr(testContext(t), "f")
-		if err == nil && a.Size != 7 {
-			err = fmt.Errorf("%+v", a)
+		f, a, err := root.WalkOpen(testContext(t), "f", unix.O_RDONLY)
+		if err == nil && (a.Size != 7 || !f.IsOpen()) {
+			err = fmt.Errorf("%+v, open %t", a, f.IsOpen())
 		}
 		done <- err
 	}()
-	walk := <-walks
-	// Whatever was sent together with the walk stands before this in the pipe.
-	_, err := root.Statfs(testContext(t))
-	ok(t, err)
-	if m := <-early; m.Type() != ninep.TypeTstatfs {
-		t.Errorf("%v was sent before Rwalk", m.Type())
-	}
+	<-walked
+	meanwhile(sent)
 	g.intercept(nil)
-	walk.pair.request(walk.tag, walk.m)
+	for len(later) > 0 {
+		h := <-later
+		h.pair.request(h.tag, h.m)
+	}
 	ok(t, <-done)
+}
+
+// TestVisitRefused: what is wrong with a name or with opening it is told, whether the server was asked at once or in turn.
+func TestVisitRefused(t *testing.T) {
+	g := newGate(t)
+	_, root := g.open(ninep.Config{})
+	ok(t, os.Symlink("anywhere", filepath.Join(g.root, "link")))
+	ctx := testContext(t)
+	for range 2 {
+		if _, _, err := root.WalkOpen(ctx, "nope", unix.O_RDONLY); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("a missing name: %v", err)
+		}
+		f, a, err := root.WalkOpen(ctx, "link", unix.O_RDONLY)
+		ok(t, err)
+		if a.Mode&unix.S_IFMT != unix.S_IFLNK || f.IsOpen() {
+			t.Errorf("mode %o, open %t", a.Mode, f.IsOpen())
+		}
+		if err := f.Open(ctx, unix.O_RDONLY); !errors.Is(err, unix.ELOOP) {
+			t.Errorf("opening a symbolic link: %v", err)
+		}
+		f.Drop()
+		d, err := root.CloneOpen(ctx, unix.O_RDONLY|unix.O_DIRECTORY)
+		ok(t, err)
+		if !d.IsOpen() {
+			t.Error("the clone is not open")
+		}
+		d.Drop()
+	}
 }
 
 // TestWalkedNumberRests: the number of a cancelled walk is not used again while the walk may still bind it, nor before

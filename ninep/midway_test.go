@@ -37,6 +37,16 @@ func TestReconnectMidway(t *testing.T) {
 			}
 			return errors.Join(err, has(ctx, f, 7))
 		},
+		"visit": func(ctx context.Context, root *ninep.Fid) error {
+			if _, err := root.Getattr(ctx, ninep.AttrBasic); err != nil {
+				return err
+			}
+			f, a, err := root.WalkOpen(ctx, "file", unix.O_RDONLY)
+			if err == nil && (a.Size != 7 || !f.IsOpen()) {
+				err = errors.New("wrong attributes, or not open")
+			}
+			return errors.Join(err, has(ctx, f, 7))
+		},
 		"open and read": func(ctx context.Context, root *ninep.Fid) error {
 			f, err := root.Walk(ctx, "file")
 			if err == nil {

@@ -50,15 +50,20 @@ func (f *Fid) Open(ctx context.Context, flags uint32) error {
 }
 
 func (f *Fid) openOn(ctx context.Context, l *link, flags uint32) error {
+	return l.roundTrip(ctx, f.lopen(flags))
+}
+
+// lopen is the request that opens the fid; flags are 9P's.
+func (f *Fid) lopen(flags uint32) request {
 	var reply Rlopen
-	return l.roundTrip(ctx, request{
+	return request{
 		message: &Tlopen{Fid: f.number, Flags: flags}, reply: &reply, fids: [2]*Fid{f},
 		settle: func(err error) {
 			if err == nil {
 				f.opened(reply.QID, reply.IOUnit, flags)
 			}
 		},
-	})
+	}
 }
 
 // opened records that the server has opened the fid.

@@ -30,14 +30,22 @@ func (f *Fid) Walk(ctx context.Context, names ...string) (*Fid, error) {
 	return n, nil
 }
 
-func (f *Fid) walk(ctx context.Context, names []string) (*Fid, error) {
+// mayWalk reports what stands against a walk by these names.
+func (f *Fid) mayWalk(names []string) error {
 	for _, name := range names {
 		if err := checkName(name); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if len(names) > 0 && f.isOpen() {
-		return nil, unix.EINVAL
+		return unix.EINVAL
+	}
+	return nil
+}
+
+func (f *Fid) walk(ctx context.Context, names []string) (*Fid, error) {
+	if err := f.mayWalk(names); err != nil {
+		return nil, err
 	}
 	n, err := f.session.newFid(f.volume)
 	if err != nil {
@@ -134,10 +142,15 @@ func (w *walk) qid() QID {
 	return QID{}
 }
 
-// send sends the message. arrived is told when the server has bound the new fid, which it does only if it walked all
-// of the names (walk(5)).
+// send sends the message: see message.
 func (w *walk) send(ctx context.Context, l *link, arrived func()) error {
-	return w.outcome(l.roundTrip(ctx, request{message: &w.request, reply: &w.reply, fids: w.fids, settle: func(err error) {
+	return w.outcome(l.roundTrip(ctx, w.message(l, arrived)))
+}
+
+// message is the request to send. arrived is told when the server has bound the new fid, which it does only if it walked all
+// of the names (walk(5)).
+func (w *walk) message(l *link, arrived func()) request {
+	return request{message: &w.request, reply: &w.reply, fids: w.fids, settle: func(err error) {
 		switch {
 		case w.outcome(err) == nil:
 			arrived()
@@ -148,7 +161,7 @@ func (w *walk) send(ctx context.Context, l *link, arrived func()) error {
 		default:
 			w.fids[1].refused(err)
 		}
-	}}))
+	}}
 }
 
 // outcome makes an error of a walk that ended on the way.
@@ -157,19 +170,4 @@ func (w *walk) outcome(err error) error {
 		return unix.ENOENT
 	}
 	return err
-}
-
-// WalkAttr is Walk by one name, and Getattr of the basic attributes of what it leads to: one after the other, because
-// diod 1.0.24, which runs the messages of a connection concurrently, crashes of a Tgetattr on a fid whose Twalk is under way.
-func (f *Fid) WalkAttr(ctx context.Context, name string) (*Fid, Attr, error) {
-	n, err := f.Walk(ctx, name)
-	if err != nil {
-		return nil, Attr{}, err
-	}
-	a, err := n.Getattr(ctx, AttrBasic)
-	if err != nil {
-		n.Drop()
-		return nil, Attr{}, err
-	}
-	return n, a, nil
 }

@@ -130,7 +130,7 @@ func setattrOnly(s *scope) {
 	want.Mode = unix.S_IFREG | 0o600
 	after := s.attr(f)
 	want.Ctime = after.Ctime
-	want.QID.Version = after.QID.Version
+	want.QID.Version, want.DataVersion = after.QID.Version, after.DataVersion
 	if after != want {
 		s.tb.Errorf("got  %+v\nwant %+v", after, want)
 	}

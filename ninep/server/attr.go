@@ -20,7 +20,7 @@ func (c *conn) getattr(r *request) (ninep.Message, error) {
 		return nil, err
 	}
 	a := ninep.Attr{
-		Valid:     ninep.AttrBasic,
+		Valid:     ninep.AttrBasic | ninep.AttrDataVersion,
 		QID:       c.server.qid(st),
 		Mode:      uint32(st.Mode),
 		UID:       st.Uid,
@@ -33,6 +33,8 @@ func (c *conn) getattr(r *request) (ninep.Message, error) {
 		Atime:     timespec(st.Atime),
 		Mtime:     timespec(st.Mtime),
 		Ctime:     timespec(st.Ctime),
+
+		DataVersion: version(st),
 	}
 	if st.Mask&unix.STATX_BTIME != 0 {
 		a.Valid |= ninep.AttrBtime

@@ -105,6 +105,7 @@ func TestIOAllocatesNothing(t *testing.T) {
 		"read":          newRawRead(t, 4096, 0),
 		"write":         newRawWrite(t, 4096, 0),
 		"write as user": newRawWrite(t, 4096, 4242),
+		"long read":     newRawRead(t, 512<<10, 0), // the last to start: it opens descriptors
 	} {
 		for range 100 {
 			raw.once(t)

@@ -44,6 +44,9 @@ func (c *conn) newStat(st *unix.Statx_t, name string) ninep.Stat {
 		Name:  name,
 		UID:   c.server.names.user(st.Uid),
 		GID:   c.server.names.group(st.Gid),
+		NUID:  st.Uid,
+		NGID:  st.Gid,
+		NMUID: ninep.NoUID,
 	}
 	if uint32(st.Mode)&unix.S_IFMT != unix.S_IFDIR {
 		d.Length = st.Size

@@ -446,6 +446,7 @@ func TestWstat(t *testing.T) {
 		ask[*ninep.Rwstat](c, wstat(fid, func(*ninep.Stat) {}))
 		ask[*ninep.Rwstat](c, wstat(c.openMode(ninep.ClassicWrite, "f"), func(*ninep.Stat) {}))
 		ask[*ninep.Rwstat](c, &ninep.Twstat{Fid: fid, Stat: c.stat(fid)})
+		ask[*ninep.Rwstat](c, wstat(fid, func(s *ninep.Stat) { s.UID, s.GID = "0", "root" }))
 		ask[*ninep.Rwstat](c, &ninep.Twstat{Fid: 0, Stat: c.stat(0)})
 
 		ask[*ninep.Rwstat](c, wstat(fid, func(s *ninep.Stat) {

@@ -14,6 +14,14 @@ var untouched = ninep.UntouchedStat()
 // changes reports whether a field of a Twstat asks for something else than what is.
 func changes[T comparable](want, untouched, now T) bool { return want != untouched && want != now }
 
+// ownerID is the id that a number, or else a name, stands for; NoUID if it is not to be touched.
+func ownerID(number uint32, name, now string, lookup func(string) (uint32, error)) (uint32, error) {
+	if number == ninep.NoUID && changes(name, "", now) {
+		return lookup(name)
+	}
+	return number, nil
+}
+
 // wstat changes a file as its description says, all of it or nothing. One that says nothing asks for what was written
 // to be made durable (stat(5)).
 func (c *conn) wstat(r *request, m *ninep.Twstat) (ninep.Message, error) {

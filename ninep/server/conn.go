@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
@@ -44,6 +45,7 @@ type conn struct {
 	idle    atomic.Int32
 	workers sync.WaitGroup
 
+	pipes    transport.Pipes
 	exchange exchange
 }
 
@@ -59,6 +61,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, shaking *handshakes
 	c.count = 1
 	c.workers.Go(c.work)
 	c.workers.Wait()
+	c.pipes.Close()
 	c.fids.clear()
 	c.linger()
 	c.log.V(1).Info("9P client gone")

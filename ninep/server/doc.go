@@ -32,8 +32,8 @@
 // Rflush.
 //
 // qid.path is the inode number on the root's own device. On other devices mounted beneath it, a hash of the device's
-// number is folded into the upper 16 bits. qid.version is a hash of ctime, mtime and size. data_version and gen are not
-// given.
+// number is folded into the upper 16 bits. data_version is a hash of ctime, mtime and size, and qid.version the upper half of
+// it. gen is not given. That data_version is given tells this package's client that messages may be sent back to back.
 //
 // Treaddir gives neither "." nor "..". Its offsets are the host's directory offsets. O_APPEND is kept: writes through
 // such a fid go to the end of the file, whatever their offset, which is what makes two clients' appends whole; a

@@ -29,6 +29,7 @@ type exchange struct {
 	spare   []*request // the sender's
 	vector  net.Buffers
 	rest    net.Buffers
+	pouring pour
 }
 
 func (x *exchange) init(c *conn) {
@@ -128,7 +129,7 @@ func (x *exchange) enqueue(r *request) {
 	delete(x.tags, r.tag)
 	x.conn.server.counters.end(r)
 	x.queue = append(x.queue, r)
-	x.bytes += len(r.head) + len(r.data)
+	x.bytes += len(r.head) + len(r.data) + r.piped
 	for _, f := range r.flushes {
 		f.answer(&ninep.Rflush{}, ninep.MinMsize)
 		x.enqueue(f)
@@ -168,6 +169,24 @@ func (x *exchange) write(batch []*request) error {
 		if len(r.data) > 0 {
 			x.vector = append(x.vector, r.data)
 		}
+		if r.piped == 0 {
+			continue
+		}
+		if err := x.writeVector(); err != nil {
+			return err
+		}
+		if err := x.pour(r); err != nil {
+			return err
+		}
+		x.vector = x.vector[:0]
+	}
+	return x.writeVector()
+}
+
+// writeVector writes what is in memory.
+func (x *exchange) writeVector() error {
+	if len(x.vector) == 0 {
+		return nil
 	}
 	if c, ok := x.conn.net.(buffersWriter); ok {
 		_, err := c.WriteBuffers(x.vector)

@@ -29,6 +29,9 @@ func (c *conn) read(r *request) error {
 		return unix.EINVAL
 	}
 	count := int(min(r.io.count, c.msize-ninep.ReadHeadSize))
+	if c.spliceable(f, count) {
+		return c.readSpliced(r, f, count)
+	}
 	r.payload = c.server.buffers.get(count)
 	n, err := f.pread(r, r.payload.bytes[:count], int64(r.io.offset))
 	if err != nil {
@@ -109,10 +112,15 @@ func (f *file) undirect() bool {
 
 // answerRead makes the head of Rread and of Rreaddir by hand: Rread is too frequent to allocate for.
 func (r *request) answerRead(data []byte) {
-	head := r.headRoom[:ninep.ReadHeadSize]
-	r.putHeader(head, len(head)+len(data))
-	binary.LittleEndian.PutUint32(head[ninep.HeaderSize:], uint32(len(data)))
-	r.head, r.data = head, data
+	r.putReadHead(len(data))
+	r.data = data
+}
+
+// putReadHead makes the head for n bytes of data.
+func (r *request) putReadHead(n int) {
+	r.head = r.headRoom[:ninep.ReadHeadSize]
+	r.putHeader(r.head, len(r.head)+n)
+	binary.LittleEndian.PutUint32(r.head[ninep.HeaderSize:], uint32(n))
 }
 
 func (r *request) answerWrite(n int) {

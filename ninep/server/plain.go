@@ -56,18 +56,16 @@ func (plainForm) describe(*ninep.Stat, *unix.Statx_t, int, string) error { retur
 
 // change: atime and owner are not a client's to set (stat(5)).
 func (p plainForm) change(set *ninep.SetAttr, want, now *ninep.Stat) error {
-	if changes(want.Atime, untouched.Atime, now.Atime) || changes(want.UID, untouched.UID, now.UID) {
+	uid, err := ownerID(ninep.NoUID, want.UID, now.UID, p.server.names.userID)
+	if err != nil || changes(uid, ninep.NoUID, now.NUID) || changes(want.Atime, untouched.Atime, now.Atime) {
 		return unix.EPERM
 	}
-	if changes(want.GID, untouched.GID, now.GID) {
-		gid, err := p.server.names.groupID(want.GID)
-		if err != nil {
-			return err
-		}
+	gid, err := ownerID(ninep.NoUID, want.GID, now.GID, p.server.names.groupID)
+	if err == nil && changes(gid, ninep.NoUID, now.NGID) {
 		set.Valid |= ninep.SetGID
 		set.GID = gid
 	}
-	return nil
+	return err
 }
 
 // move refuses a name that exists (stat(5)).

@@ -56,13 +56,15 @@ func (s *Server) qidPath(dev, ino uint64) uint64 {
 	return ino ^ (mix(dev)>>48|1)<<48
 }
 
-// qidVersion changes when the file does, as far as the host's timestamps tell.
-func qidVersion(st *unix.Statx_t) uint32 {
+// version changes when the file does, as far as the host's timestamps tell. It is Rgetattr's data_version, and half of it
+// qid.version.
+func version(st *unix.Statx_t) uint64 {
 	v := mix(uint64(st.Ctime.Sec)<<30 ^ uint64(st.Ctime.Nsec))
 	v = mix(v ^ uint64(st.Mtime.Sec)<<30 ^ uint64(st.Mtime.Nsec))
-	v = mix(v ^ st.Size)
-	return uint32(v >> 32)
+	return mix(v ^ st.Size)
 }
+
+func qidVersion(st *unix.Statx_t) uint32 { return uint32(version(st) >> 32) }
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood 2014): every bit of x bears on every bit of the result.
 func mix(x uint64) uint64 {

@@ -150,8 +150,8 @@ func (o *outlet) init(nc any) {
 }
 
 // open reports that a few replies can be sent: a socket says so when a good part of its buffer is free (unix_writable,
-// sk_stream_is_writeable).
-func (o *outlet) open() bool { return o.raw.Control(o.look) == nil && o.free }
+// sk_stream_is_writeable). Of what is no socket nothing is known.
+func (o *outlet) open() bool { return o.raw != nil && o.raw.Control(o.look) == nil && o.free }
 
 // whole reports whether all of the next request has been read from the socket.
 func (c *conn) whole() bool {

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
 )
 
 // request is one T-message on its way to its reply. It is used again for others once the reply was sent.
@@ -26,8 +27,10 @@ type request struct {
 	body    *buffer // a long message other than Twrite
 	payload *buffer // Twrite's data, or the reply's
 
-	head []byte // of the reply
-	data []byte // its payload, in payload or an attribute's value
+	head  []byte // of the reply
+	data  []byte // its payload, in payload or an attribute's value
+	pipe  *transport.Pipe
+	piped int // bytes of payload in pipe, after data
 
 	flushes []*request // Tflushes that are answered after this one
 
@@ -69,6 +72,7 @@ func (r *request) bind(i int, f *file) { r.holds[i].fid.file = f }
 // fail makes the reply an error.
 func (r *request) fail(err error) {
 	r.data = nil
+	r.dropPipe()
 	r.head, _ = r.dialect.Append(r.headRoom[:0], r.tag, failure(r.dialect, errnoOf(err)))
 }
 
@@ -98,6 +102,7 @@ func (c *conn) recycle(r *request) {
 	s := c.server
 	s.buffers.put(r.body)
 	s.buffers.put(r.payload)
+	r.dropPipe()
 	c.budget.give(r.cost)
 	r.msg, r.err, r.holds, r.held, r.cost, r.body, r.payload = nil, nil, [2]hold{}, 0, 0, nil, nil
 	r.head, r.data, r.flushes = nil, nil, nil

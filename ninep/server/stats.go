@@ -71,7 +71,7 @@ func (n *counters) end(r *request) {
 	case len(r.head) > 4 && r.head[4] != byte(r.kind)+1:
 		t.errors.Add(1)
 	case r.kind == ninep.TypeTread || r.kind == ninep.TypeTreaddir:
-		n.sent.Add(uint64(len(r.data)))
+		n.sent.Add(uint64(len(r.data) + r.piped))
 	case r.kind == ninep.TypeTwrite:
 		n.received.Add(uint64(r.io.count))
 	}

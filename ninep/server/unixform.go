@@ -120,9 +120,8 @@ func parseDevice(extension string) (typ uint32, dev uint64, err error) {
 	return typ, unix.Mkdev(major, minor), nil
 }
 
-// describe adds the ids by number, and what a file is made of. The number of links is told where the draft has nothing to say.
+// describe adds what a file is made of. The number of links is told where the draft has nothing to say.
 func (unixForm) describe(d *ninep.Stat, st *unix.Statx_t, fd int, name string) error {
-	d.NUID, d.NGID, d.NMUID = st.Uid, st.Gid, ninep.NoUID
 	switch uint32(st.Mode) & unix.S_IFMT {
 	case unix.S_IFLNK:
 		var err error
@@ -164,14 +163,6 @@ func (u unixForm) change(set *ninep.SetAttr, want, now *ninep.Stat) error {
 		set.GID = gid
 	}
 	return nil
-}
-
-// ownerID is the id that a number, or else a name, stands for; NoUID if it is not to be touched.
-func ownerID(number uint32, name, now string, lookup func(string) (uint32, error)) (uint32, error) {
-	if number == ninep.NoUID && changes(name, "", now) {
-		return lookup(name)
-	}
-	return number, nil
 }
 
 func (unixForm) move(dir int, from, to string) error { return unix.Renameat(dir, from, dir, to) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"time"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/node/fuse"
@@ -51,7 +50,7 @@ func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 		Unreachable: v.session.unreachable,
 	}
 	if o.AttrTimeout == 0 {
-		o.AttrTimeout = time.Nanosecond
+		o.AttrTimeout = -1
 	}
 	if o.WritebackTimeout == 0 {
 		o.WritebackTimeout = math.MaxInt64 / 2

@@ -83,7 +83,7 @@ func (fs *FS) createFile(ctx context.Context, dir *ninep.Fid, name string, flags
 	if err != nil {
 		return nil, err
 	}
-	if err := fid.Create(ctx, name, openFlags(flags)|unix.O_CREAT|unix.O_EXCL, mode&0o7777, gid); err != nil {
+	if err := fid.Create(ctx, name, fs.openFlags(flags)|unix.O_CREAT|unix.O_EXCL, mode&0o7777, gid); err != nil {
 		fid.Drop()
 		return nil, err
 	}
@@ -96,15 +96,11 @@ func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	in := fuse.In[fuse.CreateIn](r)
-	flags := in.Flags
-	if fs.o.Cache == Loose { // as in openForWriteBack; its maker may
-		flags = flags&^unix.O_ACCMODE | unix.O_RDWR
-	}
 	uid := fs.caller(r)
 	special := fs.specialBits(in.Mode)
 	var fid *ninep.Fid
 	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) (err error) {
-		fid, err = fs.createFile(ctx, d, name, flags, in.Mode&^special, r.GID())
+		fid, err = fs.createFile(ctx, d, name, in.Flags, in.Mode&^special, r.GID())
 		return err
 	})
 	if errors.Is(err, unix.EEXIST) && in.Flags&unix.O_EXCL == 0 {

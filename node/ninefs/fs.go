@@ -35,6 +35,7 @@ type FS struct {
 	clock     serverClock
 	glances   pendingGlances
 	locks     *LockTable
+	turns     lockTurns
 
 	figures    atomic.Pointer[ninep.Statfs] // the server's last
 	notifier   atomic.Pointer[Notifier]

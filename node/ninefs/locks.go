@@ -102,17 +102,30 @@ func (fs *FS) setlk(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	want, key := fs.lockIn(in), h.node.file
+	want := fs.lockIn(in)
 	if in.Lk.Type == unix.F_UNLCK {
 		fs.unlock(ctx, h, want)
 		r.ReplyOK()
 		return nil
 	}
-	fs.handles.locked(h, want.Owner)
 	if r.Opcode() == fuse.OpSetlkw {
 		return fs.waitForLock(r, h, want)
 	}
-	before, ok := fs.locks.try(key, want)
+	if err := fs.tryLock(ctx, h, want); err != nil {
+		return err
+	}
+	fs.afterLock(ctx, h)
+	r.ReplyOK()
+	return nil
+}
+
+func (fs *FS) tryLock(ctx context.Context, h *handle, want rangeLock) error {
+	done, err := fs.turns.take(ctx, turnKey{h.node.file, want.Owner})
+	if err != nil {
+		return unix.EINTR
+	}
+	defer done()
+	before, ok := fs.locks.try(h.node.file, want)
 	if !ok {
 		return unix.EAGAIN
 	}
@@ -122,15 +135,13 @@ func (fs *FS) setlk(ctx context.Context, r *fuse.Request) error {
 	}
 	if err != nil {
 		fs.takeBack(h, want, before, err)
-		return err
 	}
-	fs.afterLock(ctx, h)
-	r.ReplyOK()
-	return nil
+	return err
 }
 
-// lockOnServer asks the server for a lock that was granted here; false: another client is in the way.
+// lockOnServer asks the server for a lock that was granted here; false: another client is in the way. It is the owner's turn.
 func (fs *FS) lockOnServer(ctx context.Context, h *handle, want rangeLock) (bool, error) {
+	fs.handles.locked(h, want.Owner)
 	if fs.localLocks.Load() {
 		return true, nil
 	}
@@ -189,6 +200,10 @@ func (fs *FS) afterLock(ctx context.Context, h *handle) {
 // unlock gives a range back, on the server first: whoever is waiting here then finds it free there.
 func (fs *FS) unlock(ctx context.Context, h *handle, l rangeLock) {
 	key := h.node.file
+	done, err := fs.turns.take(ctx, turnKey{key, l.Owner})
+	if err == nil { // else the server says nothing, and the lock is given back here all the same
+		defer done()
+	}
 	if !fs.locks.holds(key, l.Owner, l.First, l.Last) {
 		return
 	}
@@ -295,10 +310,22 @@ func (w *lockWait) ask() {
 		return
 	}
 	w.arm()
+	done, err := w.fs.turns.take(ctx, turnKey{w.waiter.key, w.waiter.want.Owner})
+	if err != nil {
+		w.end(unix.EINTR, true)
+		return
+	}
+	if !w.stillGranted() {
+		done()
+		return
+	}
 	ok, err := w.fs.lockOnServer(ctx, w.h, w.waiter.want)
+	if err != nil {
+		w.fs.takeBack(w.h, w.waiter.want, w.waiter.before, err)
+	}
+	done()
 	switch {
 	case err != nil:
-		w.fs.takeBack(w.h, w.waiter.want, w.waiter.before, err)
 		w.end(errnoOf(err), false)
 	case ok:
 		w.fs.afterLock(ctx, w.h)
@@ -306,6 +333,22 @@ func (w *lockWait) ask() {
 	default:
 		w.rest()
 	}
+}
+
+// stillGranted reports whether the lock is still the owner's here: another of its threads may have given it back meanwhile. Where
+// somebody else was quicker then, the wait begins again.
+func (w *lockWait) stillGranted() bool {
+	w.mu.Lock()
+	granted := w.fs.locks.renew(&w.waiter)
+	if !granted {
+		w.stop = nil
+	}
+	quit := w.quit
+	w.mu.Unlock()
+	if !granted && quit && w.fs.locks.cancel(&w.waiter) {
+		w.end(unix.EINTR, false)
+	}
+	return granted
 }
 
 // rest has the server asked again after a pause.

@@ -72,6 +72,22 @@ func (t *LockTable) wait(w *lockWaiter) (now bool, err error) {
 	return false, nil
 }
 
+// renew grants a lock again that its owner gave back since it was granted, or puts it among those who wait: false.
+func (t *LockTable) renew(w *lockWaiter) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.file(w.key)
+	held := f.held[w.want.Owner.space].Held(w.want.Owner, w.want.First, w.want.Last)
+	if len(held) == 1 && held[0] == w.want {
+		return true
+	}
+	before, ok := f.grant(w.want)
+	if w.before = before; !ok {
+		f.waiting = append(f.waiting, w)
+	}
+	return ok
+}
+
 // cancel ends a wait; false: the lock was granted before.
 func (t *LockTable) cancel(w *lockWaiter) bool {
 	t.mu.Lock()

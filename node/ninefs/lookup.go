@@ -66,11 +66,18 @@ func (fs *FS) found(known *node, attr ninep.Attr, epoch uint64, dir *node, name 
 }
 
 // walkAttr walks to a name in a directory and reads its attributes.
-func (fs *FS) walkAttr(ctx context.Context, dir *node, name string, uid uint32) (fid *ninep.Fid, attr ninep.Attr, err error) {
+func (fs *FS) walkAttr(ctx context.Context, dir *node, name string, uid uint32) (*ninep.Fid, ninep.Attr, error) {
+	return fs.visit(ctx, dir, uid, func(d *ninep.Fid) (*ninep.Fid, ninep.Attr, error) { return d.WalkAttr(ctx, name) })
+}
+
+// visit has walk walk from a directory.
+func (fs *FS) visit(
+	ctx context.Context, dir *node, uid uint32, walk func(*ninep.Fid) (*ninep.Fid, ninep.Attr, error),
+) (fid *ninep.Fid, attr ninep.Attr, err error) {
 	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) error {
 		var err error
 		fid, err = fs.bind(func() (fid *ninep.Fid, err error) {
-			fid, attr, err = d.WalkAttr(ctx, name)
+			fid, attr, err = walk(d)
 			return fid, err
 		})
 		return err

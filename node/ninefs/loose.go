@@ -2,7 +2,6 @@ package ninefs
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -97,16 +96,6 @@ func (fs *FS) replyMissing(r *fuse.Request) {
 	var out fuse.EntryOut
 	out.EntryValid, out.EntryValidNsec = split(fs.ttl)
 	r.ReplyEntry(&out)
-}
-
-// openForWriteBack opens a file that is to be written: the kernel reads what of a page it is not told, so the server is asked
-// for both. Where that is not allowed the file is written through, which mode says.
-func (fs *FS) openForWriteBack(ctx context.Context, fid *ninep.Fid, flags uint32) (mode fuse.OpenFlags, err error) {
-	err = fid.Open(ctx, flags&^unix.O_ACCMODE|unix.O_RDWR)
-	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-		return fuse.OpenDirectIO, fid.Open(ctx, flags)
-	}
-	return 0, err
 }
 
 // flushesTimes reports whether a SETATTR is, or looks like, the end of write-back: nobody is interrupted who waits for it.

@@ -14,7 +14,14 @@ import (
 // the server's.
 const passedFlags = unix.O_ACCMODE | unix.O_TRUNC | unix.O_DSYNC | unix.O_SYNC | unix.O_NONBLOCK
 
-func openFlags(flags uint32) uint32 { return flags & passedFlags }
+// openFlags are what the server is asked for where the kernel asked for flags. With write-back that reads what of a page it is
+// not told.
+func (fs *FS) openFlags(flags uint32) uint32 {
+	if fs.o.Cache == Loose && flags&unix.O_ACCMODE == unix.O_WRONLY {
+		flags = flags&^unix.O_ACCMODE | unix.O_RDWR
+	}
+	return flags & passedFlags
+}
 
 // openMode is what the kernel is told of an open file. keep: what it has of the file is right.
 func (fs *FS) openMode(keep bool) fuse.OpenFlags {
@@ -27,12 +34,18 @@ func (fs *FS) openMode(keep bool) fuse.OpenFlags {
 	return 0
 }
 
-// openFid opens a file as the kernel asks for; mode is what it is told besides [FS.openMode].
-func (fs *FS) openFid(ctx context.Context, fid *ninep.Fid, flags uint32) (mode fuse.OpenFlags, err error) {
-	if fs.o.Cache == Loose && flags&unix.O_ACCMODE == unix.O_WRONLY {
-		return fs.openForWriteBack(ctx, fid, openFlags(flags))
+// openFid opens a file, unless it is open already, as the kernel asks for; mode is what that is told besides [FS.openMode]. Who may
+// write and not read writes through.
+func (fs *FS) openFid(ctx context.Context, fid *ninep.Fid, asked uint32) (mode fuse.OpenFlags, err error) {
+	if fid.IsOpen() {
+		return 0, nil
 	}
-	return 0, fid.Open(ctx, openFlags(flags))
+	flags := fs.openFlags(asked)
+	err = fid.Open(ctx, flags)
+	if asked &= passedFlags; flags != asked && isAny(err, unix.EACCES, unix.EPERM) {
+		return fuse.OpenDirectIO, fid.Open(ctx, asked)
+	}
+	return 0, err
 }
 
 func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
@@ -43,7 +56,7 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	in := fuse.In[fuse.OpenIn](r)
 	uid := fs.caller(r)
 	epoch := n.now()
-	fid, attr, err := fs.revisit(ctx, n, uid)
+	fid, attr, err := fs.revisit(ctx, n, uid, in.Flags)
 	if err != nil {
 		return err
 	}
@@ -74,15 +87,21 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	return nil
 }
 
-// revisit returns a new fid of a node, walked to by its name, and the attributes that the file has now. Where the name leads
-// to another file the answer is ESTALE: the kernel then looks the path up again, so that whoever opens a path gets the file
-// that is there, not one that was there within the life of a name.
-func (fs *FS) revisit(ctx context.Context, n *node, uid uint32) (*ninep.Fid, ninep.Attr, error) {
+// revisit returns a new fid of a node, walked to by its name, and the attributes that the file has now. The fid may be open, as
+// asked. Where the name leads to another file the answer is ESTALE: the kernel then looks the path up again, so that whoever
+// opens a path gets the file that is there, not one that was there within the life of a name.
+func (fs *FS) revisit(ctx context.Context, n *node, uid, asked uint32) (fid *ninep.Fid, attr ninep.Attr, err error) {
 	dir, name := fs.tree.where(n)
-	if dir == nil {
+	switch {
+	case dir == nil:
 		return fs.clone(ctx, n, uid)
+	case asked&unix.O_TRUNC != 0: // not before it is known to be the file that the kernel checked permissions of
+		fid, attr, err = fs.walkAttr(ctx, dir, name, uid)
+	default:
+		fid, attr, err = fs.visit(ctx, dir, uid, func(d *ninep.Fid) (*ninep.Fid, ninep.Attr, error) {
+			return d.WalkOpen(ctx, name, fs.openFlags(asked))
+		})
 	}
-	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
 	if isGone(err) {
 		return nil, attr, unix.ESTALE
 	}

@@ -42,7 +42,8 @@ type Options struct {
 	// Arena is where payloads live; a READ takes its slot of it.
 	Arena *transport.Arena
 	Cache CacheMode
-	// AttrTimeout is how long names and attributes live in CloseToOpen, and in Loose if it is longer than LooseTimeout.
+	// AttrTimeout is how long names and attributes live in CloseToOpen, negative for not at all, and in Loose if it is longer
+	// than LooseTimeout.
 	AttrTimeout time.Duration
 	// WritebackTimeout is how long write-back waits for a lost server before it fails with EIO. A process killed meanwhile
 	// can't end before it did.
@@ -104,7 +105,7 @@ func (o *Options) ttl() time.Duration {
 	case Loose:
 		return max(o.AttrTimeout, LooseTimeout)
 	default:
-		return o.AttrTimeout
+		return max(o.AttrTimeout, 0)
 	}
 }
 

@@ -46,10 +46,14 @@ func (fs *FS) opendir(ctx context.Context, r *fuse.Request) error {
 	uid := fs.caller(r)
 	var fid *ninep.Fid
 	err = fs.onNode(ctx, n, uid, func(f *ninep.Fid) (err error) {
-		if fid, err = fs.bind(func() (*ninep.Fid, error) { return f.Walk(ctx) }); err != nil {
+		const flags = unix.O_RDONLY | unix.O_DIRECTORY
+		if fid, err = fs.bind(func() (*ninep.Fid, error) { return f.CloneOpen(ctx, flags) }); err != nil {
 			return err
 		}
-		if err = fid.Open(ctx, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
+		if !fid.IsOpen() {
+			err = fid.Open(ctx, flags)
+		}
+		if err != nil {
 			fid.Drop()
 		}
 		return err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/test/lab"
@@ -73,4 +74,26 @@ func lockFile(args []string) error {
 		return fmt.Errorf("%s, want %s", got, args[3])
 	}
 	return nil
+}
+
+// TestLocksOfThreads: threads of one process own its fcntl locks together. Whatever they do at the same time, what is given back
+// at the end is free on the server too.
+func TestLocksOfThreads(t *testing.T) {
+	forServers(t, func(t *testing.T, server *lab.Server) {
+		a, b := lab.Mount(t, server.URL).Dir, lab.Mount(t, server.URL).Dir
+		f := openFile(t, a+"/f", os.O_RDWR|os.O_CREATE)
+		other := openFile(t, b+"/f", os.O_RDWR)
+		for range 50 {
+			var threads errgroup.Group
+			for range 4 {
+				threads.Go(func() error {
+					err := unix.FcntlFlock(f.Fd(), unix.F_SETLKW, &unix.Flock_t{Type: unix.F_WRLCK})
+					return errors.Join(err, unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}))
+				})
+			}
+			must(t, threads.Wait())
+			must(t, unix.FcntlFlock(other.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}))
+			must(t, unix.FcntlFlock(other.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}))
+		}
+	})
 }

@@ -34,7 +34,7 @@ func forServers(t *testing.T, test func(t *testing.T, server *lab.Server)) {
 func forMounts(t *testing.T, test func(t *testing.T, x site)) {
 	t.Helper()
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		for _, cache := range []string{"close-to-open", "none"} {
+		for _, cache := range []string{"close-to-open", "none", "loose"} {
 			t.Run(cache, func(t *testing.T) {
 				x := site{dir: lab.Mount(t, server.URL, "cache="+cache).Dir, host: server.Root, server: server.Name, cache: cache}
 				test(t, x.below(t, cache))

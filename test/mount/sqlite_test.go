@@ -15,7 +15,8 @@ import (
 func TestSQLite(t *testing.T) {
 	lab.Need(t, "sqlite3", "sqlite3")
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		mount := lab.Mount(t, server.URL)
+		cache := map[string]string{"exporter": "loose", "diod": "close-to-open"}[server.Name] // TestSQLiteTwoMounts has the other
+		mount := lab.Mount(t, server.URL, "cache="+cache)
 		for _, mode := range []string{"wal", "delete"} {
 			t.Run(mode, func(t *testing.T) {
 				db := mount.Dir + "/" + mode + ".db"

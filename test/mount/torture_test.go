@@ -14,7 +14,7 @@ func TestTorture(t *testing.T) {
 		for _, c := range []struct {
 			cache, zeroCopy string
 			seeds           []string
-		}{{"close-to-open", "auto", []string{"1", "2", "3"}}, {"none", "auto", []string{"4"}}, {"none", "off", []string{"5"}}} {
+		}{{"close-to-open", "auto", []string{"1", "2", "3"}}, {"none", "auto", []string{"4"}}, {"none", "off", []string{"5"}}, {"loose", "auto", []string{"6", "7"}}} {
 			t.Run(c.cache+"/zeroCopy="+c.zeroCopy, func(t *testing.T) {
 				mount := lab.Mount(t, server.URL, "cache="+c.cache+",zeroCopy="+c.zeroCopy)
 				for _, seed := range c.seeds {

@@ -23,8 +23,10 @@ type splicing struct {
 	socket *socket // nil: the wire is none
 	pipes  transport.Pipes
 	// most is the largest payload worth the attempt. A payload that arrives in
-	// many small pieces takes more slots than a pipe has; then it shrinks.
+	// many small pieces takes more slots than a pipe has; then it shrinks, until
+	// that many were passed over.
 	most   int
+	passed int
 	prefix [maxPrefix]byte
 }
 
@@ -39,7 +41,7 @@ func (s *splicing) init(w wire) {
 func (c *Conn) splice(call *transport.Call, count int) (bool, error) {
 	s := &c.splicing
 	if s.socket == nil || len(call.Prefix) == 0 || len(call.Prefix) > maxPrefix ||
-		count != len(call.In) || count < spliceFrom || count > s.most || !c.in.empty() {
+		count != len(call.In) || count < spliceFrom || !c.in.empty() || !s.fits(count) {
 		return false, nil
 	}
 	p := s.pipes.Get()
@@ -69,6 +71,22 @@ func (c *Conn) splice(call *transport.Call, count int) (bool, error) {
 	c.stats.placed.Add(uint64(count))
 	call.N = count
 	return true, nil
+}
+
+// tryAgain is how many payloads that did not fit are passed over before one is
+// tried again: the path to the server may have changed, or been in disorder.
+const tryAgain = 1000
+
+// fits reports whether a payload is likely to go into a pipe.
+func (s *splicing) fits(count int) bool {
+	if count <= s.most {
+		return true
+	}
+	if s.passed++; s.passed < tryAgain {
+		return false
+	}
+	s.most, s.passed = math.MaxInt, 0
+	return true
 }
 
 // errPipeFull says that a pipe has no room for what is to come.

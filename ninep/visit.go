@@ -1,0 +1,125 @@
+package ninep
+
+import "context"
+
+// visit walks to a new fid and asks what is there, or opens it, or both. The messages go out back to back where the server
+// keeps those about one fid in order, and a visit is one round trip. Elsewhere each waits for the one before it: diod, in 1.0.24
+// as in 1.1.0, works on the messages of a connection concurrently, and crashes of a Tgetattr on a fid whose Twalk is under way.
+type visit struct {
+	from, to *Fid
+	names    []string
+	walked   bool // to is bound: should the connection be lost, the next one binds it again
+	ask      bool
+	attr     attrReply
+	open     bool
+	flags    uint32 // 9P's
+}
+
+// WalkAttr is Walk by one name, and Getattr of the basic attributes of what it leads to.
+func (f *Fid) WalkAttr(ctx context.Context, name string) (*Fid, Attr, error) {
+	return f.visit(ctx, &visit{names: []string{name}, ask: true})
+}
+
+// WalkOpen is WalkAttr that opens the file as well, flags being the host's O_*. If the server refuses to, the fid is not open:
+// Open then tells why.
+func (f *Fid) WalkOpen(ctx context.Context, name string, flags uint32) (*Fid, Attr, error) {
+	return f.visit(ctx, &visit{names: []string{name}, ask: true, open: true, flags: wireFlags(flags)})
+}
+
+// CloneOpen is Walk without names that opens the file as well, as WalkOpen does.
+func (f *Fid) CloneOpen(ctx context.Context, flags uint32) (*Fid, error) {
+	n, _, err := f.visit(ctx, &visit{open: true, flags: wireFlags(flags)})
+	return n, err
+}
+
+// IsOpen reports whether the fid is open.
+func (f *Fid) IsOpen() bool { return f.isOpen() }
+
+func (f *Fid) visit(ctx context.Context, v *visit) (*Fid, Attr, error) {
+	err := f.mayWalk(v.names)
+	if err == nil {
+		v.from = f
+		v.to, err = f.session.newFid(f.volume)
+	}
+	if err != nil {
+		return nil, Attr{}, f.fail("walk", err, v.names...)
+	}
+	if err = f.session.do(ctx, func(l *link, _ bool) error { return v.on(ctx, l) }); err != nil {
+		v.to.Drop()
+		return nil, Attr{}, f.fail("walk", err, v.names...)
+	}
+	return v.to, v.attr.Attr, nil
+}
+
+// on makes the visit, or what is left of it, on a link.
+func (v *visit) on(ctx context.Context, l *link) error {
+	if !v.walked {
+		// Ordered or not, the walk comes first: what follows it fails with it and does no harm.
+		together := l.dialect == DialectL && v.from.session.features.inOrder.load() == Supported
+		if err := v.walk(ctx, l, together); err != nil || together {
+			return err
+		}
+	}
+	if v.ask {
+		if err := l.roundTrip(ctx, v.to.getattr(&v.attr, AttrBasic)); err != nil {
+			return err
+		}
+	}
+	if v.open && !v.to.isOpen() {
+		return unlessRefused(v.to.openOn(ctx, l, v.flags))
+	}
+	return nil
+}
+
+// walk sends the Twalk; together: and at once all that follows.
+func (v *visit) walk(ctx context.Context, l *link, together bool) error {
+	w := newWalk(v.from, v.to, v.names)
+	walk := w.message(l, func() {
+		v.from.arrive(l, v.to, v.names, w.qid())
+		v.walked = true
+	})
+	if !together {
+		return w.outcome(l.roundTrip(ctx, walk))
+	}
+	requests := []request{walk}
+	if v.ask {
+		requests = append(requests, v.to.getattr(&v.attr, AttrBasic))
+	}
+	if v.open {
+		requests = append(requests, v.to.lopen(v.flags))
+	}
+	errs := l.allOf(ctx, requests)
+	if err := w.outcome(errs[0]); err != nil {
+		return err // so are the others, about a fid that there is not
+	}
+	if v.ask && errs[1] != nil {
+		return errs[1]
+	}
+	if v.open {
+		return unlessRefused(errs[len(errs)-1])
+	}
+	return nil
+}
+
+// unlessRefused leaves the server's refusal to open out: the fid is there, and not open.
+func unlessRefused(err error) error {
+	if _, refused := refusal(err); refused {
+		return nil
+	}
+	return err
+}
+
+// allOf sends requests back to back, waits for all replies and returns their errors.
+func (l *link) allOf(ctx context.Context, requests []request) []error {
+	errs := make([]error, len(requests))
+	sent := make([]*exchange, len(requests))
+	for i, r := range requests {
+		sent[i], errs[i] = l.begin(ctx, r)
+	}
+	for i, x := range sent {
+		if x != nil {
+			_, errs[i] = x.wait(ctx)
+		}
+	}
+	return errs
+}
