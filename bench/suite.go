@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
-	"strings"
 
 	"github.com/csi-9p/csi-9p/bench/report"
 	"github.com/csi-9p/csi-9p/bench/rig"
@@ -31,23 +29,6 @@ type Baseline struct {
 	// Uncached is the same file system mounted without a cache of attributes and names, and with writes that are done when they
 	// return; empty: Dir.
 	Uncached string
-}
-
-// The columns that the suite makes by itself.
-const (
-	ours     = "csi-9p"
-	oursRing = "csi-9p, io_uring"
-	local    = "local"
-	plain    = "plain copy"
-	kernel   = "kernel 9p"
-)
-
-// subject is one column: a file system's directories, the peer that copies, or work of its own.
-type subject struct {
-	Baseline
-	direct string // where direct I/O is done
-	peer   *work.Plain
-	open   func() (*work.Work, error)
 }
 
 // suite is one run.
@@ -125,23 +106,6 @@ type row struct {
 	open func(ctx context.Context, s subject) func() (*work.Work, error)
 }
 
-// made are the columns of a section, and what takes them down again.
-type made struct {
-	subjects []subject
-	ends     []func() error
-}
-
-func (m *made) add(s subject) { m.subjects = append(m.subjects, s) }
-
-// close takes down the latest first.
-func (m *made) close() error {
-	var errs []error
-	for i := len(m.ends) - 1; i >= 0; i-- {
-		errs = append(errs, m.ends[i]())
-	}
-	return errors.Join(errs...)
-}
-
 // count leaves the rows in that are asked for, and counts them.
 func (s *suite) count(sections []section) {
 	for i := range sections {
@@ -189,113 +153,5 @@ func (s *suite) measure(ctx context.Context, section section) (err error) {
 		table.Rows = append(table.Rows, report.Row{Name: r.name, Unit: r.unit, Results: results})
 	}
 	s.report.Tables = append(s.report.Tables, table)
-	return nil
-}
-
-// standard are the columns of the tables that compare the mount with other file systems.
-func (s *suite) standard(ctx context.Context, m *made) error {
-	if err := s.mount(ctx, m, ours, nil, []string{"cache=none"}); err != nil {
-		return err
-	}
-	if err := s.mount(ctx, m, oursRing, nil, []string{"cache=none"}, "--io-uring=require"); err != nil {
-		s.omit(oursRing, err)
-	}
-	if !s.served() {
-		if err := m.in(Baseline{Name: local, Dir: s.Target, Uncached: s.Target}); err != nil {
-			return err
-		}
-	}
-	for _, b := range s.Against {
-		if err := m.in(b); err != nil {
-			return fmt.Errorf("--against %s: %w", b.Name, err)
-		}
-	}
-	if err := s.kernel(m); err != nil {
-		s.omit(kernel, err)
-	}
-	return s.peer(ctx, m)
-}
-
-// omit notes, once, that a column is not there.
-func (s *suite) omit(name string, why error) {
-	note := fmt.Sprintf("Not measured: %s: %v.", name, why)
-	for _, n := range s.report.Notes {
-		if n == note {
-			return
-		}
-	}
-	s.report.Notes = append(s.report.Notes, note)
-}
-
-// mount adds a mount with some options, and one with more of them for the work that no cached attribute may answer.
-func (s *suite) mount(ctx context.Context, m *made, name string, options, uncached []string, flags ...string) error {
-	dir, unmount, err := s.rig.Mount(ctx, s.url, options, flags...)
-	if err != nil {
-		return err
-	}
-	m.ends = append(m.ends, unmount)
-	b := Baseline{Name: name, Dir: dir, Uncached: dir}
-	if uncached != nil {
-		if b.Uncached, unmount, err = s.rig.Mount(ctx, s.url, append(uncached, options...), flags...); err != nil {
-			return err
-		}
-		m.ends = append(m.ends, unmount)
-	}
-	if err := m.in(b); err != nil {
-		return err
-	}
-	added := &m.subjects[len(m.subjects)-1]
-	added.direct = added.Dir // it needs no special mount to bypass caches
-	return nil
-}
-
-// in adds a file system, and makes a directory in it to work in.
-func (m *made) in(b Baseline) error {
-	dir, err := os.MkdirTemp(b.Dir, "csi-9p-bench-")
-	if err != nil {
-		return err
-	}
-	m.ends = append(m.ends, func() error { return os.RemoveAll(dir) })
-	uncached := dir
-	if b.Uncached != b.Dir {
-		if uncached, err = os.MkdirTemp(b.Uncached, "csi-9p-bench-"); err != nil {
-			return err
-		}
-		m.ends = append(m.ends, func() error { return os.RemoveAll(uncached) })
-	}
-	m.add(subject{Baseline: Baseline{Name: b.Name, Dir: dir, Uncached: uncached}, direct: uncached})
-	return nil
-}
-
-// kernel adds mounts by the kernel's own client, if it has one.
-func (s *suite) kernel(m *made) error {
-	b := Baseline{Name: kernel}
-	for _, mount := range []struct {
-		dir   *string
-		cache string
-	}{{&b.Dir, "readahead"}, {&b.Uncached, "none"}} {
-		dir, unmount, err := s.rig.MountKernel(s.url, mount.cache)
-		if err != nil {
-			return err
-		}
-		*mount.dir = dir
-		m.ends = append(m.ends, unmount)
-	}
-	return m.in(b)
-}
-
-// peer adds the plain copy, over the kind of socket that the share is at.
-func (s *suite) peer(ctx context.Context, m *made) error {
-	transport := s.Transport
-	if s.served() {
-		transport, _, _ = strings.Cut(s.url, ":")
-	}
-	url, err := s.rig.Serve(ctx, transport, "bench", "peer")
-	if err != nil {
-		s.omit(plain, err)
-		return nil
-	}
-	network, address, _ := strings.Cut(url, "://")
-	m.add(subject{Baseline: Baseline{Name: plain}, peer: &work.Plain{Network: network, Address: address}})
 	return nil
 }
