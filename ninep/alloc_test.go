@@ -12,13 +12,17 @@ import (
 )
 
 // TestTransfersAllocateNothing: a read or a write costs no allocation, in one message or in many, with the payload apart
-// or inside.
+// or inside, in every dialect.
 func TestTransfersAllocateNothing(t *testing.T) {
-	inBothModes(t, transfersAllocateNothing)
+	for _, d := range everyDialect {
+		t.Run(d.String(), func(t *testing.T) {
+			inBothModes(t, func(t *testing.T, z ninep.ZeroCopy) { transfersAllocateNothing(t, openDirect(t, 64<<10, z, d)) })
+		})
+	}
 }
 
-func transfersAllocateNothing(t *testing.T, z ninep.ZeroCopy) {
-	f := openDirect(t, 64<<10, z)
+func transfersAllocateNothing(t *testing.T, f *ninep.Fid) {
+	t.Helper()
 	ctx := context.Background()
 	for _, size := range []int{100, 4096, 60 << 10, 1 << 20} {
 		buf := make([]byte, size)

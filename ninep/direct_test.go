@@ -74,9 +74,9 @@ func (d *direct) Submit(c *transport.Call) {
 	c.Done.Complete(c)
 }
 
-func openDirect(tb testing.TB, msize uint32, z ninep.ZeroCopy) *ninep.Fid {
+func openDirect(tb testing.TB, msize uint32, z ninep.ZeroCopy, dialects ...ninep.Dialect) *ninep.Fid {
 	tb.Helper()
-	s, err := ninep.Open(context.Background(), ninep.Config{Dial: func(context.Context) (transport.Conn, error) {
+	s, err := ninep.Open(context.Background(), ninep.Config{Dialects: dialects, Dial: func(context.Context) (transport.Conn, error) {
 		return &direct{msize: msize, lost: make(chan struct{})}, nil
 	}})
 	if err != nil {
