@@ -34,6 +34,7 @@ type FS struct {
 	fids      *FidCache
 	clock     serverClock
 	glances   pendingGlances
+	echo      echo
 	locks     *LockTable
 	turns     lockTurns
 
@@ -201,7 +202,7 @@ func (fs *FS) Handle(r *fuse.Request) {
 			fs.pool.submit(r)
 			return
 		}
-		if !fs.glanceAttr(r) {
+		if !fs.echo.answer(r) && !fs.glanceAttr(r) {
 			fs.lookers.submit(r)
 		}
 	case fuse.OpLookup:

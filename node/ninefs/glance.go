@@ -128,7 +128,7 @@ func (g *glance) answer() {
 	case ask.QID.Path == g.node.file.path && uint8(ask.QID.Type) == g.node.qidType:
 		var out fuse.EntryOut
 		if fs.found(g.node, ask.Attr, g.epoch, g.dir, g.name, &out) == nil {
-			g.r.ReplyEntry(&out)
+			fs.replyFound(g.r, &out)
 			return
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/test/lab"
 )
@@ -49,4 +51,28 @@ func TestStatSeesTheServer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFstatSeesTheServer: nor does fstat(2) tell what the stat before it was told, or the open.
+func TestFstatSeesTheServer(t *testing.T) {
+	lab.NeedRoot(t)
+	s := exporter(t)
+	m := mount(t, s, func(o *ninefs.Options) { o.Cache = ninefs.CacheNone })
+	there := filepath.Join(s.root, "f")
+	write(t, there, "")
+	f, err := os.Open(m.path("f"))
+	check(t, err)
+	defer f.Close()
+	for size := range int64(50) {
+		check(t, os.Truncate(there, size))
+		if got := stat(t, m.path("f")); got.Size != size {
+			t.Fatalf("stat: %d bytes, want %d", got.Size, size)
+		}
+		check(t, os.Truncate(there, size+100))
+		var st unix.Stat_t
+		check(t, unix.Fstat(int(f.Fd()), &st))
+		if st.Size != size+100 {
+			t.Fatalf("fstat after stat: %d bytes, want %d", st.Size, size+100)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package ninefs
 import (
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,7 @@ func (fs *FS) lookup(ctx context.Context, r *fuse.Request) error {
 	err = fs.find(ctx, dir, name, fs.caller(r), &out)
 	switch {
 	case err == nil:
-		r.ReplyEntry(&out)
+		fs.replyFound(r, &out)
 	case fs.o.Cache == Loose && errors.Is(err, unix.ENOENT):
 		fs.replyMissing(r)
 	default:
@@ -121,7 +122,27 @@ func (fs *FS) fillEntry(out *fuse.EntryOut, n *node, attr ninep.Attr, epoch uint
 	fs.told(n, &attr, epoch)
 	*out = fuse.EntryOut{NodeID: n.id, Attr: n.kernelAttr(attr)}
 	out.EntryValid, out.EntryValidNsec = split(fs.ttl)
-	out.AttrValid, out.AttrValidNsec = split(fs.ttl)
+	out.AttrValid, out.AttrValidNsec = split(fs.attrTTL(n))
+}
+
+// tick is the shortest time there is for the kernel, which rounds it up to the next tick of its clock, 10 ms away at most.
+const tick = time.Nanosecond
+
+// attrTTL is how long the kernel may go by a node's attributes. Those of a directory hold for a tick at least: it checks its
+// permissions on the way to every name in it, and without a cache would ask each time for what LOOKUP has just told.
+func (fs *FS) attrTTL(n *node) time.Duration {
+	if n.file.format == unix.S_IFDIR {
+		return max(fs.ttl, tick)
+	}
+	return fs.ttl
+}
+
+// replyFound answers LOOKUP.
+func (fs *FS) replyFound(r *fuse.Request, out *fuse.EntryOut) {
+	if fs.ttl == 0 {
+		fs.echo.told(r, out)
+	}
+	r.ReplyEntry(out)
 }
 
 // told takes in attributes that the kernel is about to be told.
@@ -135,7 +156,7 @@ func (fs *FS) told(n *node, attr *ninep.Attr, epoch uint64) {
 func (fs *FS) replyAttr(r *fuse.Request, n *node, attr ninep.Attr, epoch uint64) {
 	fs.told(n, &attr, epoch)
 	out := fuse.AttrOut{Attr: n.kernelAttr(attr)}
-	out.AttrValid, out.AttrValidNsec = split(fs.ttl)
+	out.AttrValid, out.AttrValidNsec = split(fs.attrTTL(n))
 	r.ReplyAttr(&out)
 }
 
