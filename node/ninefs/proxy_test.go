@@ -14,7 +14,7 @@ import (
 )
 
 // poorQIDs stands between a client and our exporter and makes of its good qids those of other servers: the inode number of
-// whatever device, and a version that never changes.
+// whatever device, and a version that never changes. Nor do its files have a data_version.
 func poorQIDs(t testing.TB, s share) share {
 	t.Helper()
 	socket := filepath.Join(lab.Dir(t), "p")
@@ -77,6 +77,8 @@ func spoilReply(frame []byte) {
 	case ninep.TypeRattach, ninep.TypeRlopen, ninep.TypeRlcreate, ninep.TypeRmkdir, ninep.TypeRsymlink, ninep.TypeRmknod:
 		spoil(body)
 	case ninep.TypeRgetattr:
+		valid := binary.LittleEndian.Uint64(body)
+		binary.LittleEndian.PutUint64(body, valid&^uint64(ninep.AttrDataVersion))
 		spoil(body[8:])
 	case ninep.TypeRwalk:
 		for q := body[2:]; len(q) >= 13; q = q[13:] {

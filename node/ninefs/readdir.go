@@ -18,7 +18,7 @@ const (
 	// maxDirReply bounds the answer to one READDIR.
 	maxDirReply = 64 << 10
 	// lookupsAtOnce is how many entries of a READDIRPLUS are looked up at the same time.
-	lookupsAtOnce = 32
+	lookupsAtOnce = 128
 )
 
 // Offsets of the entries "." and ".." where the server has none: what follows them is the server's first entry. Cookies are
