@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,17 +111,75 @@ func TestDirtyPages(t *testing.T) {
 	})
 }
 
+// TestWriteBackToLostServer: what the kernel kept of a server that is gone is given up after writebackTimeout, whatever
+// reconnectTimeout says. Who syncs the file or closes it learns that, and who was killed is gone.
+func TestWriteBackToLostServer(t *testing.T) {
+	forServers(t, func(t *testing.T, server *lab.Server) {
+		mount := lab.Mount(t, server.URL, "cache=loose", "reconnectTimeout=0", "writebackTimeout=1s")
+		told := make(map[string]*lab.Process)
+		for _, end := range []string{"sync", "close"} {
+			told[end] = lab.Child(t, "unsynced", mount.Dir+"/"+end, end, strconv.Itoa(server.PID()))
+			isBusy(t, told[end])
+		}
+		killed := lab.Child(t, "unsynced", mount.Dir+"/killed", "sync", strconv.Itoa(os.Getpid()))
+		isBusy(t, killed)
+		server.Kill(t)
+		killed.Kill(t) // fails when it is not gone within 10 s
+		for end, p := range told {
+			if err := p.Wait(30 * time.Second); err != nil {
+				t.Errorf("%s: %v\n%s", end, err, p.Output())
+			}
+		}
+		unmountsInTime(t, mount)
+	})
+}
+
+// unsynced is a child's work: it writes a file and waits for the end of a process before it syncs or closes it, which must fail with
+// EIO. Arguments: the file, "sync" or "close", and the process.
+func unsynced(args []string) error {
+	pid, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(args[0])
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(make([]byte, 100_000)); err != nil {
+		return err
+	}
+	fmt.Println("busy")
+	for unix.Kill(pid, 0) == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	end := f.Close
+	if args[1] == "sync" {
+		defer f.Close()
+		end = f.Sync
+	}
+	if err := end(); !errors.Is(err, unix.EIO) {
+		return fmt.Errorf("%s: %w, want EIO", args[1], err)
+	}
+	return nil
+}
+
 // busy starts a work on a file of the mount and returns once it is at it.
 func busy(t *testing.T, work string, mount *lab.Mountpoint) *lab.Process {
 	t.Helper()
 	p := lab.Child(t, work, filepath.Join(mount.Dir, work))
+	isBusy(t, p)
+	return p
+}
+
+// isBusy waits until a process is at work.
+func isBusy(t *testing.T, p *lab.Process) {
+	t.Helper()
 	lab.Eventually(t, 20*time.Second, func() error {
 		if !strings.Contains(p.Output(), "busy") {
-			return fmt.Errorf("%s is not at work: %s", work, p.Output())
+			return fmt.Errorf("process %d is not at work: %s", p.PID(), p.Output())
 		}
 		return nil
 	})
-	return p
 }
 
 // unmountsInTime unmounts, and wants the mount's process gone.

@@ -12,14 +12,15 @@ import (
 
 func TestMain(m *testing.M) {
 	lab.Main(m, map[string]lab.Work{
-		"torture": torture,
-		"ledger":  keepLedger,
-		"lock":    lockFile,
-		"map":     mapFile,
-		"dirty":   dirtyPages,
-		"read":    readForever,
-		"write":   writeForever,
-		"rewrite": writeForever,
+		"torture":  torture,
+		"ledger":   keepLedger,
+		"lock":     lockFile,
+		"map":      mapFile,
+		"dirty":    dirtyPages,
+		"unsynced": unsynced,
+		"read":     readForever,
+		"write":    writeForever,
+		"rewrite":  writeForever,
 	})
 }
 

@@ -33,6 +33,23 @@ func TestTree(t *testing.T) {
 	})
 }
 
+// TestTreeWrittenBack is as much of TestTree with write-back as the time of a test run allows.
+func TestTreeWrittenBack(t *testing.T) {
+	server := lab.Exporter(t, lab.Dir(t))
+	mount := lab.Mount(t, server.URL, "cache=loose")
+	src := filepath.Join(strings.TrimSpace(lab.Run(t, time.Minute, exec.Command("go", "env", "GOROOT"))), "src/crypto")
+	lab.Run(t, time.Minute, exec.Command("cp", "-a", src, mount.Dir))
+	gitTree(t, filepath.Join(mount.Dir, "crypto"))
+	lab.Run(t, time.Minute, exec.Command("diff", "-r", "--no-dereference", mount.Dir, server.Root))
+	// What a later mount shows is what this one did, times included: those of files that were written back are the kernel's.
+	const list = `cd "$1" && find . -type f -printf '%p %m %s %T@\n' | sort`
+	before := lab.Shell(t, time.Minute, "/", list, mount.Dir)
+	mount.Unmount(t)
+	if after := lab.Shell(t, time.Minute, "/", list, lab.Mount(t, server.URL).Dir); after != before {
+		t.Errorf("modes, sizes or times differ: %s", firstDifference(after, before))
+	}
+}
+
 // copyTree keeps modes and times, as cp -a does, and compares those too.
 func copyTree(t *testing.T, src, dir string) {
 	t.Helper()
