@@ -21,9 +21,9 @@ type Features struct {
 	Xattr    Support
 	Lock     Support
 	Statfs   Support
-	// InOrder is that the messages about one fid are carried out in the order in which they were sent, so that they need not
-	// wait for each other's replies. No message tells, and to try would be the end of some servers. Ours, of which it is
-	// known, is recognised by the data_version of Rgetattr, which no other known server has.
+	// InOrder is that a message finds a fid as those sent before it leave it: Twalk, Tgetattr and Tlopen of one need not wait
+	// for each other's replies. No message tells, and to try would be the end of some servers. Ours, of which it is known, is
+	// recognised by the data_version of Rgetattr, which no other known server has.
 	InOrder Support
 	MaxFids uint32 // number of fids from which on the server refused one; 0: no limit met
 }
