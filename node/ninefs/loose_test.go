@@ -2,6 +2,7 @@ package ninefs_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -176,7 +177,7 @@ func TestMissingNamesAreRemembered(t *testing.T) {
 		check(t, os.Link(m.path("f"), m.path("link")))
 		check(t, os.Rename(m.path("f"), m.path("new")))
 		for name, want := range map[string]error{"f": unix.ENOENT, "d": nil, "link": nil, "new": nil} {
-			if err := unix.Lstat(m.path(name), &unix.Stat_t{}); err != want {
+			if err := unix.Lstat(m.path(name), &unix.Stat_t{}); !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", name, err, want)
 			}
 		}
