@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 type share struct {
 	url  string
 	root string
+	// configure, unless nil, changes what the client's session is opened with.
+	configure func(*ninep.Config)
 }
 
 // exporter serves a new directory from this process.
@@ -153,10 +155,14 @@ func mount(t testing.TB, s share, set ...func(*ninefs.Options)) *mounted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.session, err = ninep.Open(t.Context(), ninep.Config{
+	config := ninep.Config{
 		Dial:             func(ctx context.Context) (transport.Conn, error) { return dial.Dial(ctx, u, dial.Options{}) },
 		ReconnectTimeout: 20 * time.Second,
-	})
+	}
+	if s.configure != nil {
+		s.configure(&config)
+	}
+	m.session, err = ninep.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
