@@ -21,7 +21,7 @@ func (p *Pipe) Ends() (read, write int) { return p.read, p.write }
 // been taken out: what is left in another would come before the next payload,
 // so that one is closed.
 func (p *Pipe) Release(empty bool) {
-	if !empty || !p.pipes.keep(p) {
+	if !p.pipes.takeBack(p, empty) {
 		p.close()
 	}
 }
@@ -46,16 +46,24 @@ const sparePipes = 2
 // Pipes are the pipes of a connection. The zero value is ready. Its methods are
 // safe for concurrent use.
 type Pipes struct {
+	Most int // given at once; 0: as many as are asked for
+
 	mu     sync.Mutex
+	given  int
 	spare  []*Pipe
 	closed bool
 }
 
 // Get returns an empty pipe, or nil when none of a useful size is to be had: the
 // pages that the pipes of one user have are limited (pipe(7),
-// pipe-user-pages-soft).
+// pipe-user-pages-soft), and so are Most.
 func (p *Pipes) Get() *Pipe {
 	p.mu.Lock()
+	if p.Most > 0 && p.given == p.Most {
+		p.mu.Unlock()
+		return nil
+	}
+	p.given++
 	if n := len(p.spare); n > 0 {
 		pipe := p.spare[n-1]
 		p.spare = p.spare[:n-1]
@@ -63,6 +71,17 @@ func (p *Pipes) Get() *Pipe {
 		return pipe
 	}
 	p.mu.Unlock()
+	pipe := p.open()
+	if pipe == nil {
+		p.mu.Lock()
+		p.given--
+		p.mu.Unlock()
+	}
+	return pipe
+}
+
+// open makes a pipe.
+func (p *Pipes) open() *Pipe {
 	var fds [2]int
 	if unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
 		return nil
@@ -89,11 +108,12 @@ func (p *Pipes) Close() {
 	}
 }
 
-// keep takes back an empty pipe, if there is room for it.
-func (p *Pipes) keep(pipe *Pipe) bool {
+// takeBack keeps a pipe that is empty, if there is room for it.
+func (p *Pipes) takeBack(pipe *Pipe, empty bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.spare) == sparePipes {
+	p.given--
+	if !empty || p.closed || len(p.spare) == sparePipes {
 		return false
 	}
 	p.spare = append(p.spare, pipe)

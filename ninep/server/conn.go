@@ -79,6 +79,7 @@ func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
 		msize:  s.options.MaxMsize,
 	}
 	c.xattrs.limit, c.locks.limit = maxXattrs, maxLocks
+	c.pipes.Most = maxPipes
 	c.exchange.init(c)
 	c.outlet.init(nc)
 	return c

@@ -14,6 +14,7 @@ const (
 	maxXattrSize = 64 << 10 // bytes of one attribute's value (XATTR_SIZE_MAX) or of the list of names (XATTR_LIST_MAX)
 	maxXattrs    = 16 << 20 // bytes of all attributes that fids of one connection hold
 	maxLocks     = 16 << 10 // byte ranges that one connection holds
+	maxPipes     = 16       // that replies of one connection are in; the client decides how long they stay there
 	maxClientID  = 256      // bytes of a lock owner's client_id
 	readAhead    = 4 << 10  // bytes read from the socket at once when a message's head is wanted
 	fallbackFDs  = 1024     // descriptors assumed where the limit cannot be read

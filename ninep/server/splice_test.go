@@ -3,6 +3,7 @@ package server_test
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/ninep/server"
@@ -58,5 +59,29 @@ func TestHangUpWithinALongRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = c.nc.Close()
+	}
+}
+
+// TestUnreadLongReads: a client that does not read has few descriptors of the server's, and gets all of its replies in the end.
+func TestUnreadLongReads(t *testing.T) {
+	e := newExport(t, server.Options{})
+	e.write("f", string(make([]byte, 1<<20)), 0o600)
+	c := e.client(0)
+	fid := c.open(ninep.OpenReadOnly, "f")
+	before := len(descriptors(t))
+	const many = 50
+	for tag := range uint16(many) {
+		c.send(tag, &ninep.Tread{Fid: fid, Count: 1<<20 - ninep.IOHeaderSize})
+	}
+	for e.server.Stats().InFlight > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if more := len(descriptors(t)) - before; more > 40 {
+		t.Errorf("%d replies have %d descriptors", many, more)
+	}
+	for range many {
+		if _, m := c.receive(); len(ninep.Payload(m)) == 0 {
+			t.Errorf("%+v", m)
+		}
 	}
 }
