@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -86,8 +87,8 @@ func (p *pour) move(fd uintptr) bool {
 		switch {
 		case err == nil:
 			p.left -= int(n)
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
 			return false
 		default:
 			p.err = os.NewSyscallError("splice", err)
