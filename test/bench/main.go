@@ -82,7 +82,6 @@ func run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(plots, 0o755); err != nil {
 		return err
 	}
-	runs := map[string]map[string]string{}
 	for _, b := range benches(against) {
 		if *quick && b.quick == nil {
 			continue
@@ -98,15 +97,14 @@ func run(ctx context.Context) (err error) {
 		text, failure := output(ctx, *program, append(args, dir)...)
 		if failure != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", b.name, failure))
-			continue
+			continue // what else is measured is worth having
 		}
 		fmt.Printf("%s, in %v:\n\n%s\n", b.name, time.Since(begin).Round(time.Second), text)
-		runs[b.name] = blocks(text)
+		if err := rewrite(*page, b.name, blocks(text)); err != nil {
+			return err
+		}
 	}
-	if ctx.Err() != nil {
-		return err
-	}
-	return errors.Join(err, rewrite(*page, runs)) // what else was measured is worth having
+	return err
 }
 
 func benches(against []string) []bench {
@@ -165,11 +163,11 @@ func output(ctx context.Context, program string, args ...string) (string, error)
 	return string(text), errors.Join(err, cmd.Wait())
 }
 
-// rewrite fills the page.
-func rewrite(path string, runs map[string]map[string]string) error {
+// rewrite fills the places of one run in the page.
+func rewrite(path, run string, blocks map[string]string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(fill(string(old), runs)), 0o644)
+	return os.WriteFile(path, []byte(fill(string(old), run, blocks)), 0o644)
 }

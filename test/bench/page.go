@@ -25,16 +25,15 @@ func blocks(text string) map[string]string {
 // place is a part of the page that is written by this program: <!-- bench: RUN / BLOCK --> ... <!-- end -->.
 var place = regexp.MustCompile(`(?s)(<!-- bench: ([^/]+) / (.*?) ?-->\n).*?(<!-- end -->)`)
 
-// fill replaces the places of a page whose run is among those given; the others stay as they are. A block that the run did not
-// print had nothing in it.
-func fill(page string, runs map[string]map[string]string) string {
+// fill replaces the places of a page that are of one run; the others stay as they are. A block that the run did not print had
+// nothing in it.
+func fill(page, run string, blocks map[string]string) string {
 	return place.ReplaceAllStringFunc(page, func(old string) string {
 		m := place.FindStringSubmatch(old)
-		run, ok := runs[m[2]]
-		if !ok {
+		if m[2] != run {
 			return old
 		}
-		text, ok := run[m[3]]
+		text, ok := blocks[m[3]]
 		if !ok {
 			text = "Nothing."
 		}

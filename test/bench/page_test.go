@@ -24,7 +24,7 @@ kept
 <!-- end -->
 `
 	run := blocks("A machine.\n\n### Direct I/O\n\n| new |\n\n### Ratios\n\n| none |\n")
-	got := fill(page, map[string]map[string]string{"suite": run})
+	got := fill(page, "suite", run)
 	const want = `# Title
 
 By hand.
@@ -47,10 +47,10 @@ kept
 	if got != want {
 		t.Errorf("%s", got)
 	}
-	if again := fill(got, map[string]map[string]string{"suite": run}); again != want {
+	if again := fill(got, "suite", run); again != want {
 		t.Errorf("filled again: %s", again)
 	}
-	if none := fill(page, map[string]map[string]string{"sweep": run}); !strings.Contains(none, "\nNothing.\n") || strings.Contains(none, "kept") {
+	if none := fill(page, "sweep", run); !strings.Contains(none, "\nNothing.\n") || strings.Contains(none, "kept") {
 		t.Errorf("a block that is not there: %s", none)
 	}
 }
