@@ -24,7 +24,7 @@ func TestTenThousandReadsThroughTwoSlots(t *testing.T) { inBothModes(t, tenThous
 func tenThousandReads(t *testing.T, z ninep.ZeroCopy) {
 	const crowd, size = 10_000, 2000
 	s := serveFilesBy(t, "unix", ninep.Config{}, stream.Options{Slots: 2, Reserve: 1})
-	ctx := testContext(t)
+	ctx := t.Context()
 	f := must(s.Attach(ctx, ninep.AttachOptions{Aname: "/", Flow: transport.NewFlow(3 * size), ZeroCopy: z}))(t)
 	ok(t, f.Create(ctx, "f", unix.O_RDWR|unix.O_CREAT, 0o600, ninep.NoUID))
 	want := pattern(size)
@@ -83,7 +83,7 @@ func TestLargeMsizeCostsSmallMessagesNothing(t *testing.T) {
 	if got := s.MaxPayload(); got != 4<<20 {
 		t.Fatalf("messages of %d bytes of payload, want 4 MiB", got)
 	}
-	ctx := testContext(t)
+	ctx := t.Context()
 	f := must(s.Attach(ctx, ninep.AttachOptions{Aname: "/"}))(t)
 	const crowd, each = 64, 25
 	run := func() {
