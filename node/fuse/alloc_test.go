@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
-	"github.com/csi-9p/csi-9p/node/nodetest"
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
 // TestAllocations counts what a request allocates, over a real mount. The race detector allocates on its own.
-func TestAllocations(t *testing.T) { nodetest.Loops(t, testAllocations) }
+func TestAllocations(t *testing.T) { lab.Loops(t, testAllocations) }
 
 func testAllocations(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
-	"github.com/csi-9p/csi-9p/node/nodetest"
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
 // The benchmarks measure a server that answers at once, from memory, so they show what this package and the kernel cost.
@@ -19,7 +19,7 @@ func benchLoops(b *testing.B, bench func(b *testing.B, m *mounted)) {
 	for name, on := range map[string]fuse.IOURing{"device": fuse.IOURingOff, "io_uring": fuse.IOURingRequire} {
 		b.Run(name, func(b *testing.B) {
 			if on != fuse.IOURingOff {
-				nodetest.NeedIOURing(b)
+				lab.NeedIOURing(b)
 			}
 			bench(b, benchMount(b, on))
 		})

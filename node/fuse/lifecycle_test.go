@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
-	"github.com/csi-9p/csi-9p/node/nodetest"
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
 // hold has the READs of fs kept and passed to the channel instead of answered.
@@ -58,7 +58,7 @@ func receive[T any](t *testing.T, what string, ch <-chan T) T {
 	}
 }
 
-func TestSignalCancelsContext(t *testing.T) { nodetest.Loops(t, testSignalCancelsContext) }
+func TestSignalCancelsContext(t *testing.T) { lab.Loops(t, testSignalCancelsContext) }
 
 func testSignalCancelsContext(t *testing.T, on fuse.IOURing) {
 	for _, readers := range []int{1, 4} {
@@ -91,7 +91,7 @@ func testSignalCancelsContext(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestAbortWakesEverything(t *testing.T) { nodetest.Loops(t, testAbortWakesEverything) }
+func TestAbortWakesEverything(t *testing.T) { lab.Loops(t, testAbortWakesEverything) }
 
 func testAbortWakesEverything(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -128,7 +128,7 @@ func testAbortWakesEverything(t *testing.T, on fuse.IOURing) {
 }
 
 // TestAbortThroughMountedFusectl has fusectl mounted where hosts have it, in a mount name space of the client's own.
-func TestAbortThroughMountedFusectl(t *testing.T) { nodetest.Loops(t, testAbortThroughMountedFusectl) }
+func TestAbortThroughMountedFusectl(t *testing.T) { lab.Loops(t, testAbortThroughMountedFusectl) }
 
 func testAbortThroughMountedFusectl(t *testing.T, on fuse.IOURing) {
 	m := mount(t, newMemFS(t, on), fuse.Config{})
@@ -142,7 +142,7 @@ func testAbortThroughMountedFusectl(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestUnmountEndsWait(t *testing.T) { nodetest.Loops(t, testUnmountEndsWait) }
+func TestUnmountEndsWait(t *testing.T) { lab.Loops(t, testUnmountEndsWait) }
 
 func testUnmountEndsWait(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -372,7 +372,7 @@ func (s *onlySlot) Release() {
 }
 
 // TestInterruptWithoutABuffer: while requests hold every buffer, a killed process still gets away.
-func TestInterruptWithoutABuffer(t *testing.T) { nodetest.Loops(t, testInterruptWithoutABuffer) }
+func TestInterruptWithoutABuffer(t *testing.T) { lab.Loops(t, testInterruptWithoutABuffer) }
 
 func testInterruptWithoutABuffer(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -471,7 +471,7 @@ func TestReaderWaitsForABuffer(t *testing.T) {
 	}
 }
 
-func TestServeKeepsItsOwnDescriptor(t *testing.T) { nodetest.Loops(t, testServeKeepsItsOwnDescriptor) }
+func TestServeKeepsItsOwnDescriptor(t *testing.T) { lab.Loops(t, testServeKeepsItsOwnDescriptor) }
 
 func testServeKeepsItsOwnDescriptor(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)

@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/csi-9p/csi-9p/node/nodetest"
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
 // client is what a test has this binary do in a process of its own, given by the variable clientEnv.
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int) {
-	if restore, err := nodetest.EnableIOURing(); err == nil {
+	if restore, err := lab.EnableIOURing(); err == nil {
 		defer restore()
 	}
 	before := fdCount()

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
-	"github.com/csi-9p/csi-9p/node/nodetest"
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
 // eventually waits until ok, for what no event tells.
@@ -38,7 +38,7 @@ func pattern(t testing.TB, n int) []byte {
 	return b
 }
 
-func TestFiles(t *testing.T) { nodetest.Loops(t, testFiles) }
+func TestFiles(t *testing.T) { lab.Loops(t, testFiles) }
 
 func testFiles(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -68,7 +68,7 @@ func testFiles(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestDirectory(t *testing.T) { nodetest.Loops(t, testDirectory) }
+func TestDirectory(t *testing.T) { lab.Loops(t, testDirectory) }
 
 func testDirectory(t *testing.T, on fuse.IOURing) {
 	for _, flags := range []fuse.InitFlags{fuse.DefaultFlags, fuse.DefaultFlags &^ (fuse.DoReaddirplus | fuse.ReaddirplusAuto)} {
@@ -97,7 +97,7 @@ func testDirectory(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestWritePayloadLandsInBuffer(t *testing.T) { nodetest.Loops(t, testWritePayloadLandsInBuffer) }
+func TestWritePayloadLandsInBuffer(t *testing.T) { lab.Loops(t, testWritePayloadLandsInBuffer) }
 
 func testWritePayloadLandsInBuffer(t *testing.T, on fuse.IOURing) {
 	for _, c := range []struct{ maxWrite, requests int }{{1 << 20, 1}, {64 << 10, 16}, {8 << 10, 128}} {
@@ -142,17 +142,17 @@ func testWritePayloadLandsInBuffer(t *testing.T, on fuse.IOURing) {
 			if len(sizes) != 1 || sizes[c.maxWrite] != c.requests {
 				t.Errorf("requests by size: %v", sizes)
 			}
-			if len(kept) == 1 && !bytes.Equal(kept[0].Bytes()[:len(want)], want) {
-				t.Error("the buffer changed after the reply")
-			}
-			for _, b := range kept {
+			for i, b := range kept {
+				if !bytes.Equal(b.Bytes()[:c.maxWrite], want[i*c.maxWrite:][:c.maxWrite]) {
+					t.Errorf("buffer %d changed after the reply", i)
+				}
 				b.Release()
 			}
 		})
 	}
 }
 
-func TestReadOfOneMiBIsOneRequest(t *testing.T) { nodetest.Loops(t, testReadOfOneMiBIsOneRequest) }
+func TestReadOfOneMiBIsOneRequest(t *testing.T) { lab.Loops(t, testReadOfOneMiBIsOneRequest) }
 
 func testReadOfOneMiBIsOneRequest(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -181,7 +181,7 @@ func testReadOfOneMiBIsOneRequest(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestParallelClients(t *testing.T) { nodetest.Loops(t, testParallelClients) }
+func TestParallelClients(t *testing.T) { lab.Loops(t, testParallelClients) }
 
 func testParallelClients(t *testing.T, on fuse.IOURing) {
 	for _, readers := range []int{1, 4} {
@@ -217,7 +217,7 @@ func testParallelClients(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestIdleMountsHoldNothing(t *testing.T) { nodetest.Loops(t, testIdleMountsHoldNothing) }
+func TestIdleMountsHoldNothing(t *testing.T) { lab.Loops(t, testIdleMountsHoldNothing) }
 
 func testIdleMountsHoldNothing(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -247,7 +247,7 @@ func testIdleMountsHoldNothing(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestMapping(t *testing.T) { nodetest.Loops(t, testMapping) }
+func TestMapping(t *testing.T) { lab.Loops(t, testMapping) }
 
 func testMapping(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -264,7 +264,7 @@ func testMapping(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestReadAhead(t *testing.T) { nodetest.Loops(t, testReadAhead) }
+func TestReadAhead(t *testing.T) { lab.Loops(t, testReadAhead) }
 
 func testReadAhead(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -294,7 +294,7 @@ func testReadAhead(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestNotifyInvalInode(t *testing.T) { nodetest.Loops(t, testNotifyInvalInode) }
+func TestNotifyInvalInode(t *testing.T) { lab.Loops(t, testNotifyInvalInode) }
 
 func testNotifyInvalInode(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -328,7 +328,7 @@ func testNotifyInvalInode(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestNotifyInvalEntry(t *testing.T) { nodetest.Loops(t, testNotifyInvalEntry) }
+func TestNotifyInvalEntry(t *testing.T) { lab.Loops(t, testNotifyInvalEntry) }
 
 func testNotifyInvalEntry(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)
@@ -356,7 +356,7 @@ func testNotifyInvalEntry(t *testing.T, on fuse.IOURing) {
 	}
 }
 
-func TestReadOnlyMount(t *testing.T) { nodetest.Loops(t, testReadOnlyMount) }
+func TestReadOnlyMount(t *testing.T) { lab.Loops(t, testReadOnlyMount) }
 
 func testReadOnlyMount(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)

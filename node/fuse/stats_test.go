@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
-	"github.com/csi-9p/csi-9p/node/nodetest"
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
 // requests are the statistics of one opcode; zero if none came.
@@ -19,7 +19,7 @@ func requests(c *fuse.Conn, op fuse.Opcode) fuse.OpcodeStats {
 	return fuse.OpcodeStats{Opcode: op}
 }
 
-func TestStats(t *testing.T) { nodetest.Loops(t, testStats) }
+func TestStats(t *testing.T) { lab.Loops(t, testStats) }
 
 func testStats(t *testing.T, on fuse.IOURing) {
 	fs := newMemFS(t, on)

@@ -60,7 +60,8 @@ func newRing(l *uringLoop, dev int32, queues []*ringQueue) (*ring, error) {
 // run is the thread.
 func (g *ring) run() {
 	defer close(g.done)
-	runtime.LockOSThread() // and never unlocked: the thread ends, and its tie to the ring with it
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // a thread that ended would take along children that it started (PR_SET_PDEATHSIG)
 	var err error
 	g.uring, err = newURing(ringSubmissions, ringCompletions)
 	g.started <- err

@@ -204,7 +204,9 @@ func (m *mounted) serve(t testing.TB, kernelChecks bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := fuse.Serve(t.Context(), dev, fuse.Config{Handler: m.fs, Buffers: buffers{m.arena}, Flags: m.fs.InitFlags()})
+	conn, err := fuse.Serve(t.Context(), dev, fuse.Config{
+		Handler: m.fs, Buffers: buffers{m.arena}, Flags: m.fs.InitFlags(), IOURing: lab.IOURing(t),
+	})
 	if err != nil {
 		_ = fuse.Unmount(m.dir)
 		t.Fatal(err)

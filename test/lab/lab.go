@@ -44,8 +44,15 @@ func Main(m *testing.M, children map[string]Work, foreign ...goleak.Option) {
 	if name, ok := os.LookupEnv(childEnv); ok {
 		os.Exit(runChild(children, name))
 	}
+	restore := func() {}
+	if os.Getenv(IOURingEnv) != "" {
+		if done, err := EnableIOURing(); err == nil { // else the tests are skipped, and say why
+			restore = done
+		}
+	}
 	before := openFiles()
 	code := m.Run()
+	restore()
 	for _, left := range append(leftovers(), leaks(before, foreign)...) {
 		fmt.Fprintln(os.Stderr, "left behind:", left)
 		code = max(code, 1)

@@ -36,7 +36,8 @@ func MountWith(tb testing.TB, flags []string, url string, options ...string) *Mo
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		tb.Fatal(err)
 	}
-	args := append([]string{"mount", "--foreground", url, dir}, flags...)
+	loop := IOURing(tb)
+	args := append([]string{"mount", "--foreground", "--io-uring=" + loop.String(), url, dir}, flags...)
 	if len(options) > 0 {
 		args = append(args, "-o", strings.Join(options, ","))
 	}

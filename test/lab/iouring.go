@@ -1,4 +1,4 @@
-package nodetest
+package lab
 
 import (
 	"errors"
@@ -16,6 +16,23 @@ import (
 
 // enableURing is the switch of FUSE over io_uring. It is the whole machine's.
 const enableURing = "/sys/module/fuse/parameters/enable_uring"
+
+// IOURingEnv chooses, when it is "require", that FUSE requests come by io_uring
+// on all mounts of a run. The suites that mount run once with it and once without.
+const IOURingEnv = "CSI9P_TEST_IO_URING"
+
+// IOURing is what [IOURingEnv] says.
+func IOURing(tb testing.TB) fuse.IOURing {
+	tb.Helper()
+	var on fuse.IOURing
+	if value := os.Getenv(IOURingEnv); value != "" {
+		if err := on.Set(value); err != nil {
+			tb.Fatalf("%s: %v", IOURingEnv, err)
+		}
+		NeedIOURing(tb)
+	}
+	return on
+}
 
 // EnableIOURing switches FUSE over io_uring on, where the kernel has it, until
 // restore. Of several test binaries that do so at the same time, the last one
