@@ -86,6 +86,7 @@ type memFS struct {
 
 func newMemFS(t testing.TB, on fuse.IOURing) *memFS {
 	fs := &memFS{on: on, slots: new(slotPool), zero: make([]byte, 1<<20), open: fuse.OpenDirectIO}
+	clear(fs.zero) // has it in memory of its own, as what is read is
 	t.Cleanup(func() {
 		if n := fs.slots.out.Load(); n != 0 {
 			t.Errorf("%d buffers not released", n)

@@ -19,20 +19,19 @@ const (
 )
 
 // uringLoop serves a connection by FUSE over io_uring (Documentation/filesystems/fuse/fuse-io-uring.rst, Linux 6.14). INIT,
-// FORGET, INTERRUPT and notifications stay with /dev/fuse, and so does everything until the rings are registered.
+// FORGET, INTERRUPT and notifications stay with /dev/fuse, and so does everything until the queues are registered.
 //
-// A ring has a thread of its own, which sleeps in the kernel; requests are carried out there, and answers from anywhere are
-// passed to it. An answer that any thread could commit would be cheaper, but the kernel copies an entry's next request in the
+// One ring has all queues. It has a thread of its own, which sleeps in the kernel; requests are carried out there, and answers
+// from anywhere are passed to it. An answer that any thread could commit would be cheaper, but the kernel copies an entry's next request in the
 // thread that committed the last, whatever that is doing by then: one that waits for a page which only that request will
 // unlock would wait for ever.
 type uringLoop struct {
 	*deviceLoop
-	rings   []*ring
+	ring    *ring
 	memory  *ringMemory
-	depth   int
-	active  atomic.Bool           // the kernel uses the rings
+	depth   int                   // of each queue, at first
 	failure atomic.Pointer[error] // why the loop ended itself
-	users   atomic.Int64          // of memory and rings: the loop, requests, and who has taken a payload
+	users   atomic.Int64          // of memory and ring: the loop, requests, and who has taken a payload
 }
 
 // newLoop returns the loop that cfg asks for.
@@ -45,6 +44,7 @@ func newLoop(c *Conn, dev *os.File) (loop, error) {
 	switch {
 	case err == nil:
 		c.cfg.Flags |= overIOURing
+		c.cfg.MaxWrite = l.memory.size
 		return l, nil
 	case c.cfg.IOURing == IOURingRequire:
 		return nil, errors.Join(err, device.close())
@@ -61,54 +61,45 @@ func newURingLoop(device *deviceLoop) (*uringLoop, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := &device.conn.cfg
-	for cfg.MaxWrite > minRingPayload && cfg.MaxWrite*ringDepth*cpus > 2*ringBudget {
-		cfg.MaxWrite /= 2
-	}
-	l := &uringLoop{deviceLoop: device, depth: min(ringMaxDepth, max(ringDepth, ringBudget/(cfg.MaxWrite*cpus)))}
+	payload, depth := ringShape(device.conn.cfg.MaxWrite, cpus)
+	l := &uringLoop{deviceLoop: device, depth: depth}
 	l.users.Store(1)
-	if l.memory, err = newRingMemory(cfg.MaxWrite); err != nil {
+	if l.memory, err = newRingMemory(payload); err != nil {
 		return nil, err
 	}
 	var fd int32
 	err = device.raw.Control(func(raw uintptr) { fd = int32(raw) })
-	queues := make([]*ringQueue, cpus)
-	for i := range queues {
-		queues[i] = &ringQueue{id: uint16(i)}
-	}
 	if err == nil {
-		err = l.addRing(fd, queues)
+		l.ring, err = newRing(l, fd, cpus)
 	}
 	if err != nil {
-		l.closeRings()
-		return nil, err
+		l.memory.close()
+		return nil, explainRing(err)
 	}
 	return l, nil
 }
 
-func (l *uringLoop) addRing(dev int32, queues []*ringQueue) error {
-	g, err := newRing(l, dev, queues)
-	if err != nil {
-		return explainRing(err)
+// ringShape returns the largest payload of a request and the entries of each queue.
+func ringShape(maxWrite, cpus int) (payload, depth int) {
+	for maxWrite > minRingPayload && maxWrite*ringDepth*cpus > 2*ringBudget {
+		maxWrite = max(minRingPayload, maxWrite/2)
 	}
-	l.rings = append(l.rings, g)
-	return nil
+	return maxWrite, min(ringMaxDepth, max(ringDepth, ringBudget/(maxWrite*cpus)))
 }
 
-// negotiated registers the rings with the kernel, which from then on hands requests out there.
+// negotiated registers the queues with the kernel, which from then on puts requests there. If it refuses them, all goes on
+// through /dev/fuse.
 func (l *uringLoop) negotiated(flags InitFlags) error {
 	err := l.register(flags)
 	if err == nil {
-		l.active.Store(true)
+		l.conn.log.V(1).Info("FUSE requests come by io_uring", "queues", len(l.ring.queues), "depth", l.depth, "maxWrite", l.memory.size)
 		return nil
 	}
 	err = fmt.Errorf("%w: %w", ErrNoIOURing, err)
 	if l.conn.cfg.IOURing == IOURingRequire {
 		return err
 	}
-	for _, g := range l.rings {
-		g.close() // the kernel has gone back to /dev/fuse
-	}
+	l.ring.close()
 	l.conn.log.Info("FUSE requests go through /dev/fuse", "reason", err.Error())
 	return nil
 }
@@ -117,12 +108,10 @@ func (l *uringLoop) register(flags InitFlags) error {
 	if flags&overIOURing == 0 {
 		return errors.New("the kernel does not offer it")
 	}
-	for _, g := range l.rings {
-		err := ErrEnded
-		g.call(func() { err = g.register() })
-		if err != nil {
-			return fmt.Errorf("register the queues: %w", err)
-		}
+	err := ErrEnded
+	l.ring.call(func() { err = l.ring.register() })
+	if err != nil {
+		return fmt.Errorf("register the queues: %w", err)
 	}
 	return nil
 }
@@ -130,9 +119,7 @@ func (l *uringLoop) register(flags InitFlags) error {
 // serve serves until the device says that the connection has ended.
 func (l *uringLoop) serve() error {
 	err := l.deviceLoop.serve()
-	for _, g := range l.rings {
-		g.hush()
-	}
+	l.ring.call(l.ring.hush)
 	if failure := l.failure.Load(); failure != nil {
 		return cmp.Or(err, *failure)
 	}
@@ -145,11 +132,9 @@ func (l *uringLoop) fail(err error) {
 	l.stop()
 }
 
-// missed looks for the request among those that a ring has been given and not handed out: its INTERRUPT came the shorter way.
+// missed looks for the request among those that the ring has been given and not handed out: its INTERRUPT came the shorter way.
 func (l *uringLoop) missed(unique uint64) {
-	for _, g := range l.rings {
-		g.do(func() { l.conn.interrupt(unique, ErrInterrupted) })
-	}
+	l.ring.do(func() { l.conn.interrupt(unique, ErrInterrupted) })
 }
 
 // reply sends r's answer the way that r came.
@@ -166,18 +151,12 @@ func (l *uringLoop) reply(r *Request) {
 
 func (l *uringLoop) close() error {
 	err := l.deviceLoop.close()
-	l.closeRings()
+	l.ring.close()
+	l.release()
 	return err
 }
 
-func (l *uringLoop) closeRings() {
-	for _, g := range l.rings {
-		g.close()
-	}
-	l.release()
-}
-
-// hold keeps memory and rings where they are until release.
+// hold keeps memory and ring where they are until release.
 func (l *uringLoop) hold() { l.users.Add(1) }
 
 func (l *uringLoop) release() {
@@ -185,7 +164,5 @@ func (l *uringLoop) release() {
 		return
 	}
 	l.memory.close()
-	for _, g := range l.rings {
-		g.free()
-	}
+	l.ring.free()
 }

@@ -35,13 +35,11 @@ func testWaitersLeaveRoom(t *testing.T, on fuse.IOURing) {
 	m := mount(t, fs, fuse.Config{})
 	fd := open(t, m.path("data"), unix.O_RDWR|unix.O_DIRECT)
 	var locks errgroup.Group
+	var held []*fuse.Request
 	for range waiters {
 		locks.Go(func() error {
 			return unix.FcntlFlock(uintptr(fd), unix.F_SETLKW, &unix.Flock_t{Type: unix.F_WRLCK, Len: 1})
 		})
-	}
-	var held []*fuse.Request
-	for range waiters {
 		held = append(held, receive(t, "a SETLKW", waiting))
 	}
 	buf := aligned(t, 1<<20)

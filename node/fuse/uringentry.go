@@ -13,6 +13,10 @@ import (
 // entry free. READs and WRITEs end by themselves; anything else may wait for a request that is still to come: a lock for its
 // release, an OPEN that has pages dropped for the READ that holds them. So only the former share the queue's first entries,
 // and for each of the others under way the queue gets one more. They stay: the kernel lets none be taken back.
+//
+// An entry that is registered gets none of the requests that the kernel kept back before: those wait for the next answer in their
+// queue (fuse_uring_do_register and fuse_uring_next_fuse_req of fs/fuse/dev_uring.c, Linux 6.18). So more requests than the queue
+// has entries free, made on one CPU before the thread has run, may wait for one that only they would bring about.
 type ringQueue struct {
 	id      uint16
 	entries int

@@ -22,6 +22,19 @@ func TestCountCPUs(t *testing.T) {
 	}
 }
 
+func TestRingShape(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct{ maxWrite, cpus, payload, depth int }{
+		{mib, 1, mib, 32}, {mib, 2, mib, 32}, {mib, 4, mib, 16}, {mib, 8, mib, 8}, {mib, 16, mib, 8},
+		{mib, 17, mib / 2, 8}, {mib, 64, mib / 4, 8}, {mib, 128, mib / 8, 8}, {mib, 512, mib / 8, 8},
+		{minReadBuffer, 2, minReadBuffer, 32}, {4 * mib, 2, 4 * mib, 8}, {132 << 10, 512, 128 << 10, 8},
+	} {
+		if payload, depth := ringShape(c.maxWrite, c.cpus); payload != c.payload || depth != c.depth {
+			t.Errorf("%d bytes, %d CPUs: %d entries of %d bytes", c.maxWrite, c.cpus, depth, payload)
+		}
+	}
+}
+
 func TestIOURingFlag(t *testing.T) {
 	for _, name := range []string{"off", "auto", "require"} {
 		var u IOURing

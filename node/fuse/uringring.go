@@ -19,7 +19,7 @@ const (
 	ringIdle = 1
 )
 
-// ring serves queues on a thread of its own, the only one that the kernel lets submit. It takes requests and commits answers,
+// ring serves a connection's queues on a thread of its own, the only one that the kernel lets submit. It takes requests and commits answers,
 // which come from any goroutine, and sleeps in io_uring_enter(2).
 type ring struct {
 	loop    *uringLoop
@@ -43,12 +43,16 @@ type ring struct {
 	closed  bool
 }
 
-func newRing(l *uringLoop, dev int32, queues []*ringQueue) (*ring, error) {
+// newRing makes the ring of l for the device with that descriptor, with a queue for each CPU.
+func newRing(l *uringLoop, dev int32, cpus int) (*ring, error) {
 	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	g := &ring{loop: l, dev: dev, event: event, queues: queues, done: make(chan struct{}), started: make(chan error, 1)}
+	g := &ring{loop: l, dev: dev, event: event, done: make(chan struct{}), started: make(chan error, 1)}
+	for id := range cpus {
+		g.queues = append(g.queues, &ringQueue{id: uint16(id)})
+	}
 	go g.run()
 	if err := <-g.started; err != nil {
 		_ = unix.Close(event)
@@ -137,8 +141,8 @@ func (g *ring) call(f func()) {
 	}
 }
 
-// hush has the ring hand out no more requests. Answers are still committed.
-func (g *ring) hush() { g.call(func() { g.quiet = true }) }
+// hush has the thread, which calls it, hand out no more requests. Answers are still committed.
+func (g *ring) hush() { g.quiet = true }
 
 // close ends the thread and the ring. What is posted from now on is dropped.
 func (g *ring) close() {
