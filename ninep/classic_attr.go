@@ -155,50 +155,78 @@ func (d Dialect) statMode(mode uint32) (m StatMode, whole bool) {
 	return m, true
 }
 
-// setattrClassic changes attributes by Twstat. A time is a whole second, and the server's now is this machine's. In 9P2000 groups go
-// by name, and nobody changes a file's user or its access time (stat(5)): that of a pair of times is left to the server.
+// setattrClassic changes attributes by Twstat.
 func (l *link) setattrClassic(ctx context.Context, r request, a *SetAttr) error {
-	const changes = SetMode | SetUID | SetGID | SetSize | SetAtime | SetMtime
-	if a.Valid&changes == 0 {
-		return nil
-	}
-	old := l.dialect == DialectLegacy
-	if old && (a.Valid&SetUID != 0 || a.Valid&(SetAtime|SetMtime) == SetAtime) {
-		return unix.EOPNOTSUPP
-	}
 	f := r.fids[0]
-	s := UntouchedStat()
+	s, err := l.changesOf(ctx, f, a)
+	if err != nil || s == UntouchedStat() { // which would be fsync
+		return err
+	}
+	return l.as(ctx, r, &Twstat{Fid: f.number, Stat: s}, nil, nil)
+}
+
+// changesOf is what a Twstat says to change a file's attributes. A time is a whole second, and the server's now is this machine's.
+func (l *link) changesOf(ctx context.Context, f *Fid, a *SetAttr) (s Stat, err error) {
+	s = UntouchedStat()
+	if l.dialect == DialectU {
+		s.setNumbers(a)
+	} else if err := l.setNames(ctx, f, &s, a); err != nil {
+		return s, err
+	}
 	if a.Valid&SetMode != 0 {
 		mode, ok := l.dialect.statMode(a.Mode)
 		if !ok {
-			return unix.EOPNOTSUPP
+			return s, unix.EOPNOTSUPP
 		}
 		// A mode says what kind of file it is, too, and must not change that.
 		now, err := l.statOn(ctx, f)
 		if err != nil {
-			return err
+			return s, err
 		}
 		s.Mode = now.Mode&^permissions | mode
 	}
+	if a.Valid&SetSize != 0 {
+		s.Length = a.Size
+	}
+	if a.Valid&SetMtime != 0 {
+		s.Mtime = wholeSecond(a.Mtime, a.Valid&SetMtimeGiven != 0)
+	}
+	return s, nil
+}
+
+// setNumbers takes over what 9P2000.u can change and 9P2000 cannot: owners by number, and the access time.
+func (s *Stat) setNumbers(a *SetAttr) {
 	if a.Valid&SetUID != 0 {
 		s.NUID = a.UID
 	}
 	if a.Valid&SetGID != 0 {
 		s.NGID = a.GID
 	}
-	if a.Valid&SetGID != 0 && old {
-		s.GID = f.session.owners.name(a.GID, true)
-	}
-	if a.Valid&SetSize != 0 {
-		s.Length = a.Size
-	}
-	if a.Valid&SetAtime != 0 && !old {
+	if a.Valid&SetAtime != 0 {
 		s.Atime = wholeSecond(a.Atime, a.Valid&SetAtimeGiven != 0)
 	}
-	if a.Valid&SetMtime != 0 {
-		s.Mtime = wholeSecond(a.Mtime, a.Valid&SetMtimeGiven != 0)
+}
+
+// setNames takes over a group, which in 9P2000 goes by name. Nobody changes a file's user there, nor its access time (stat(5)):
+// that of a pair of times is left to the server, and the user that the file has is no change.
+func (l *link) setNames(ctx context.Context, f *Fid, s *Stat, a *SetAttr) error {
+	owners := &f.session.owners
+	if a.Valid&(SetAtime|SetMtime) == SetAtime {
+		return unix.EOPNOTSUPP
 	}
-	return l.as(ctx, r, &Twstat{Fid: f.number, Stat: s}, nil, nil)
+	if a.Valid&SetUID != 0 {
+		now, err := l.statOn(ctx, f)
+		if err != nil {
+			return err
+		}
+		if owners.number(now.UID, false) != a.UID {
+			return unix.EOPNOTSUPP
+		}
+	}
+	if a.Valid&SetGID != 0 {
+		s.GID = owners.name(a.GID, true)
+	}
+	return nil
 }
 
 // wholeSecond is a time as a Stat has it, the nearest that it can tell.

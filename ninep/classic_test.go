@@ -158,6 +158,12 @@ func TestClassicSetattr(t *testing.T) {
 		if a := set(ninep.SetAttr{Valid: ninep.SetGID, GID: 4322}); a.GID != 4322 {
 			t.Errorf("group: %+v", a)
 		}
+		syncs := s.count(ninep.TypeTwstat)
+		ok(t, f.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetUID, UID: was.UID}))
+		ok(t, f.Setattr(ctx, ninep.SetAttr{Valid: ninep.SetCtime}))
+		if n := s.count(ninep.TypeTwstat) - syncs; s.dialect == ninep.DialectLegacy && n != 0 {
+			t.Errorf("%d Twstat for no change", n)
+		}
 		for _, beyond := range []ninep.SetAttr{{Valid: ninep.SetUID, UID: 4321}, {Valid: ninep.SetAtime}} {
 			if err := f.Setattr(ctx, beyond); s.dialect == ninep.DialectU && err != nil || s.dialect == ninep.DialectLegacy && !errors.Is(err, unix.EOPNOTSUPP) {
 				t.Errorf("%+v: %v", beyond, err)

@@ -28,7 +28,7 @@ type Error struct {
 	Op    string     // the operation, in the words of the protocol: "walk", "lopen"
 	Path  string     // the file, from the root of its attach; for people, not for programs
 	Errno unix.Errno // what the server answered, or what fits the cause best
-	Cause error      // nil when the server answered
+	Cause error      // nil when the server answered, unless it was a text that stands for no number
 }
 
 func (e *Error) Error() string {
