@@ -1,12 +1,15 @@
 package ninefs_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,6 +113,56 @@ func TestWriteBackAppends(t *testing.T) {
 			check(t, unix.Close(fd))
 		}
 		wantContent(t, filepath.Join(s.root, "log"), want)
+	})
+}
+
+// TestWriteBackRaces: whoever writes, cuts and syncs a file at the same time, in the end the server has what the mount shows.
+func TestWriteBackRaces(t *testing.T) {
+	onServers(t, func(t *testing.T, s share) {
+		m := mount(t, s, loose)
+		const rounds, most = 200, 1 << 20
+		var racing sync.WaitGroup
+		for i, act := range []func(fd int, r *rand.Rand) error{
+			func(fd int, r *rand.Rand) error {
+				_, err := unix.Pwrite(fd, bytes.Repeat([]byte{byte(r.Int())}, r.IntN(20_000)), r.Int64N(most))
+				return err
+			},
+			func(fd int, r *rand.Rand) error {
+				_, err := unix.Pwrite(fd, bytes.Repeat([]byte{byte(r.Int())}, r.IntN(100)), r.Int64N(most))
+				return err
+			},
+			func(fd int, r *rand.Rand) error { return unix.Ftruncate(fd, r.Int64N(most)) },
+			func(fd int, r *rand.Rand) error {
+				_, err := unix.Pread(fd, make([]byte, 50_000), r.Int64N(most))
+				return err
+			},
+			func(fd int, _ *rand.Rand) error { return unix.Fdatasync(fd) },
+		} {
+			fd := openFor(t, m.path("f"), unix.O_RDWR|unix.O_CREAT)
+			r := rand.New(rand.NewPCG(uint64(i), 1))
+			racing.Go(func() {
+				for range rounds {
+					if err := act(fd, r); err != nil {
+						t.Errorf("racer %d: %v", i, err)
+						return
+					}
+				}
+			})
+		}
+		racing.Wait()
+		fd := openFor(t, m.path("f"), unix.O_RDONLY)
+		shown := make([]byte, most+20_000)
+		n, err := unix.Pread(fd, shown, 0)
+		check(t, err)
+		check(t, unix.Close(fd))
+		if st := stat(t, m.path("f")); st.Size != int64(n) {
+			t.Errorf("%d bytes of %d were read", n, st.Size)
+		}
+		got, err := os.ReadFile(filepath.Join(s.root, "f"))
+		check(t, err)
+		if !bytes.Equal(got, shown[:n]) {
+			t.Errorf("the server has %d bytes, others than the %d shown", len(got), n)
+		}
 	})
 }
 
