@@ -188,8 +188,8 @@ type pod struct {
 // server would not answer.
 const enter = `
 	mount --bind "$1" "$2"
-	awk -v at="$2" -v below="$3/" '$5 != at && (index($5, below) == 1 || / - fuse[. ]/) { print $5 }' /proc/self/mountinfo |
-		xargs -r umount --lazy --no-canonicalize
+	awk -v at="$2" -v below="$3/" '$5 != at && (index($5, below) == 1 || / - fuse[. ]/) { gsub(/\\040/, " ", $5); print $5 }' /proc/self/mountinfo |
+		xargs -r -d '\n' umount --lazy --no-canonicalize
 	shift 3
 	exec "$@"`
 
