@@ -43,6 +43,24 @@ func TestCacheByAccessMode(t *testing.T) {
 	}
 }
 
+// TestUnstageFlushes: what a process wrote that still has the file open is on the
+// server when the volume is unstaged.
+func TestUnstageFlushes(t *testing.T) {
+	k := newKubelet(t)
+	alone := capability(csi.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER)
+	k.must(k.stageAs("v", alone), k.publishAs("v", "a", alone))
+	fd, err := unix.Open(filepath.Join(k.target("a"), "f"), unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
+	k.must(err)
+	_, err = unix.Write(fd, []byte("written"))
+	k.must(err)
+	k.must(k.unpublish("v", "a"), k.unstage("v"))
+	got, err := os.ReadFile(k.onServer("f"))
+	if k.must(err); string(got) != "written" {
+		t.Errorf("when the volume is unstaged the server has %q", got)
+	}
+	k.must(unix.Close(fd))
+}
+
 // stageAs and publishAs are stage and publish for another use of the volume.
 func (k *kubelet) stageAs(id string, use *csi.VolumeCapability) error {
 	request := k.stageRequest(id)

@@ -165,6 +165,13 @@ func checkDevice(dev *os.File) error {
 	return nil
 }
 
+// flush has what the mount's last users wrote so far brought to the server.
+func (v *Volume) flush(ctx context.Context) {
+	if v.State() == Serving {
+		v.served.Load().fs.Flush(ctx)
+	}
+}
+
 // Ended is closed when the connection has ended: the mount's last user is gone,
 // or it was aborted.
 func (v *Volume) Ended() <-chan struct{} { return v.ended }

@@ -100,7 +100,8 @@ func (vs *Volumes) Serve(ctx context.Context, id string, dev *os.File) error {
 }
 
 // Release waits until the volume's connection has ended, or ctx. Then the error
-// is ErrInUse, and the volume is served on until its mount's last user lets go;
+// is ErrInUse, and the volume is served on until its mount's last user lets go,
+// of whom what was written so far is on the server by then if that is not slow;
 // its id is free for another Prepare, and while there is none, another Release
 // waits on. An unknown volume is no error.
 func (vs *Volumes) Release(ctx context.Context, id string) error {
@@ -118,6 +119,7 @@ func (vs *Volumes) Release(ctx context.Context, id string) error {
 		v.Discard()
 		return nil
 	}
+	v.flush(ctx)
 	select {
 	case <-v.Ended():
 		vs.forget(v)

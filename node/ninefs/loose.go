@@ -98,6 +98,27 @@ func (fs *FS) replyMissing(r *fuse.Request) {
 	r.ReplyEntry(&out)
 }
 
+// Flush has the kernel write back what it has of the files that are open for writing, and waits for it until ctx ends. Who still
+// has one open may write on.
+func (fs *FS) Flush(ctx context.Context) {
+	if fs.o.Cache != Loose {
+		return
+	}
+	done := make(chan struct{})
+	go func() { // ends with the answers to the WRITEs, or the connection
+		defer close(done)
+		for _, h := range fs.handles.all() {
+			if h.writable() {
+				fs.notify(h.node.id, true) // dirty pages are written before they are dropped (invalidate_inode_pages2_range)
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
 // flushesTimes reports whether a SETATTR is, or looks like, the end of write-back: nobody is interrupted who waits for it.
 func (fs *FS) flushesTimes(in *fuse.SetattrIn) bool {
 	return fs.o.Cache == Loose && in.Valid&^fuse.SetattrFh == fuse.SetattrMtime|fuse.SetattrCtime
