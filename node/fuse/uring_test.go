@@ -87,7 +87,7 @@ func TestTakenRoom(t *testing.T) {
 			t.Error("the buffer was handed over twice")
 		}
 		r.ReplyError(unix.EINTR)
-		if err := receive(t, "the read", read); err != unix.EINTR {
+		if err := receive(t, "the read", read); !errors.Is(err, unix.EINTR) {
 			t.Errorf("the read ended with %v", err)
 		}
 		go func() {
