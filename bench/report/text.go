@@ -63,7 +63,7 @@ func (t *Table) latencies() grid {
 	for _, row := range t.Rows {
 		line := []string{row.Name}
 		for _, r := range row.Results {
-			if r == nil {
+			if r == nil || r.Latency.P50 == 0 {
 				line = append(line, "–")
 				continue
 			}

@@ -25,7 +25,7 @@ func slices(t *testing.T, w *work.Work, err error, operations int64, dir string)
 		t.Fatal(err)
 	}
 	for range 2 {
-		sample, err := w.Slice(t.Context(), time.Millisecond)
+		sample, err := w.Slice(t.Context(), 100*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
