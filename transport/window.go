@@ -43,14 +43,14 @@ type Window struct {
 	shared   int64 // how many may be in flight meanwhile
 	epoch    time.Time
 	quickest time.Duration // that a call with payload took
-	learned  time.Duration // since the epoch: when quickest was begun with
+	learned  time.Duration // since the epoch: when that began to be found out
 }
 
 const (
 	// sharingFor is how many payload bytes after another flow's call a flow still
 	// counts as one of several: half a second at 2 GB/s.
 	sharingFor = 1 << 30
-	// quickestFor is how long what the quickest call took is believed.
+	// quickestFor is how long what the quickest call took is gone by.
 	quickestFor = 10 * time.Second
 )
 
@@ -120,12 +120,20 @@ func (w *Window) fair(f *Flow, n int64) bool {
 	return w.sharing <= 0 || w.shared <= 0 || f.inFlight == 0 || w.inFlight+n <= w.shared
 }
 
-// learn takes in how long a call with payload was in flight.
+// learn takes in how long a call with payload was in flight. Now and then it
+// begins anew, with as little in flight as when there was nothing to go by: what
+// the quickest of calls that wait for one another takes says nothing.
 func (w *Window) learn(c *Call) {
 	now := time.Since(w.epoch)
+	if now-w.learned > quickestFor {
+		w.learned, w.quickest, w.shared = now, 0, w.options.Shared
+	}
+	if c.admitted < w.learned {
+		return
+	}
 	took := now - c.admitted
-	if w.quickest == 0 || took < w.quickest || now-w.learned > quickestFor {
-		w.quickest, w.learned = took, now
+	if w.quickest == 0 || took < w.quickest {
+		w.quickest = took
 	}
 	if took < 2*w.quickest {
 		w.shared = min(w.shared+c.charge, max(w.options.Bytes, w.options.Shared))

@@ -157,32 +157,43 @@ func TestFlowsShareWhatIsInFlight(t *testing.T) {
 	})
 }
 
-// What is shared grows while calls do not wait for one another: the peer is far
-// away and has room, and shrinks when they do.
+// What is shared grows as long as calls do not wait for one another, because the
+// peer is far away, and not when they do, however long that goes on.
 func TestFlowsShareMoreOfAFarPeer(t *testing.T) {
+	const each = 10 // bytes of a call
 	for name, test := range map[string]struct {
-		wait        func(i int) // before the release of call i of those in flight
-		least, most int         // calls in flight in the end
+		far         time.Duration // the way there and back
+		work        time.Duration // on one call, one after the other
+		least, most int           // calls in flight in the end
 	}{
-		"far":  {func(i int) { sleepAt(i, 0, 10*time.Millisecond) }, 50, 50},
-		"near": {func(int) { time.Sleep(time.Millisecond) }, 2, 4},
+		"far":  {far: 100 * time.Millisecond, work: time.Millisecond, least: 20, most: 20},
+		"near": {far: time.Millisecond, work: 10 * time.Millisecond, least: 2, most: 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := transport.NewWindow(transport.WindowOptions{Slots: 50, Bytes: 10000, Shared: 20})
-				a, b := transport.NewFlow(0), transport.NewFlow(0)
-				var calls []*transport.Call
-				for range 100 {
-					for range 50 {
-						pushAll(w, read(a, 10), read(b, 10))
-					}
-					calls = popAll(w)
-					for i, c := range calls {
-						test.wait(i)
-						w.Release(c)
-					}
+				w := transport.NewWindow(transport.WindowOptions{Slots: 20, Bytes: 10000, Shared: 2 * each})
+				flows := [2]*transport.Flow{transport.NewFlow(0), transport.NewFlow(0)}
+				for i := range 100 {
+					w.Push(read(flows[i%2], each))
 				}
-				if n := len(calls); n < test.least || n > test.most {
+				type sent struct {
+					*transport.Call
+					back time.Time
+				}
+				var inFlight []sent
+				var free time.Time // when the peer has done all that it has
+				for begin := time.Now(); time.Since(begin) < time.Minute; {
+					for _, c := range popAll(w) {
+						free = maxTime(free, time.Now().Add(test.far/2)).Add(test.work)
+						inFlight = append(inFlight, sent{c, free.Add(test.far / 2)})
+					}
+					first := inFlight[0]
+					inFlight = inFlight[1:]
+					time.Sleep(time.Until(first.back))
+					w.Release(first.Call)
+					w.Push(read(first.Flow, each))
+				}
+				if n := len(inFlight) + 1; n < test.least || n > test.most {
 					t.Errorf("%d calls in flight, want %d to %d", n, test.least, test.most)
 				}
 			})
@@ -190,11 +201,11 @@ func TestFlowsShareMoreOfAFarPeer(t *testing.T) {
 	}
 }
 
-// sleepAt sleeps at the call of that number.
-func sleepAt(i, number int, d time.Duration) {
-	if i == number {
-		time.Sleep(d)
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
+	return b
 }
 
 func TestUrgentPassesAFullWindow(t *testing.T) {
