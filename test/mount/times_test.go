@@ -1,6 +1,7 @@
 package mount_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -72,7 +73,7 @@ var timeCases = []timeCase{
 
 // unless returns an error that is not the one wanted.
 func unless(err error, want unix.Errno) error {
-	if err == want {
+	if errors.Is(err, want) {
 		return nil
 	}
 	return fmt.Errorf("%w, want %w", err, want)
