@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/test/lab"
 )
 
@@ -40,6 +41,9 @@ func TestServerKilled(t *testing.T) {
 // TestServerGoneForGood: callers that wait for a server that is dead, or that
 // says nothing any more, can be killed; and ending the mount ends their wait.
 func TestServerGoneForGood(t *testing.T) {
+	if lab.IOURing(t) != fuse.IOURingOff {
+		t.Skip("with io_uring the kernel (6.18) forgets a signal that comes before the process has got the request: docs/limitations.md")
+	}
 	for name, lose := range map[string]func(*lab.Server, *testing.T){
 		"killed":  func(s *lab.Server, t *testing.T) { s.Kill(t) },
 		"stopped": func(s *lab.Server, t *testing.T) { s.Signal(t, syscall.SIGSTOP) },
