@@ -191,7 +191,7 @@ func (fs *FS) afterLock(ctx context.Context, h *handle) {
 	epoch := h.node.now()
 	attr, err := fs.attrThrough(ctx, h)
 	if err != nil {
-		fs.notify(h.node.id, true)
+		fs.notify(h.node.id)
 		return
 	}
 	fs.refresh(h.node, attr, epoch, false)

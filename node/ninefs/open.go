@@ -137,7 +137,7 @@ func (fs *FS) refresh(n *node, attr ninep.Attr, epoch uint64, truncates bool) (k
 	young := fs.young(attr)
 	v := n.judge(attr, epoch, truncates)
 	if v.stale {
-		fs.notify(n.id, true)
+		fs.notify(n.id)
 	}
 	if !v.keep {
 		n.trust(attr, epoch, young)

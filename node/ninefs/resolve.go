@@ -169,16 +169,12 @@ func (fs *FS) bind(walk func() (*ninep.Fid, error)) (*ninep.Fid, error) {
 	}
 }
 
-// notify drops what the kernel has of a node, or only its attributes. It waits for pages under way, so only workers call it.
-func (fs *FS) notify(id uint64, pages bool) {
+// notify drops what the kernel has of a node. It waits for pages under way, so only workers call it.
+func (fs *FS) notify(id uint64) {
 	notifier := fs.notifier.Load()
 	if notifier == nil {
 		return
 	}
-	off := int64(0)
-	if !pages {
-		off = -1
-	}
 	// It fails when the connection has ended, and then nobody looks at the pages any more.
-	_ = (*notifier).NotifyInvalInode(id, off, 0)
+	_ = (*notifier).NotifyInvalInode(id, 0, 0)
 }

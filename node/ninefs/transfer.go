@@ -252,7 +252,7 @@ func (fs *FS) append(ctx context.Context, r *fuse.Request, h *handle) error {
 		id := h.node.id
 		done = func(io *ninep.IO) {
 			writeDone(io)
-			fs.pool.post(func() { fs.notify(id, true) })
+			fs.pool.post(func() { fs.notify(id) })
 		}
 	}
 	fs.startWrite(r, h, attr.Size, done)
