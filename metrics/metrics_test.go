@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,17 +214,30 @@ func TestDeadMount(t *testing.T) {
 func TestSeriesGoWithTheirVolume(t *testing.T) {
 	r := newRig(t)
 	r.unstage()
+	var left []string
+	nodetest.Eventually(t, "the series are gone", func() bool { // with the session, which ends after the mount
+		left = r.labelled("volume", "server")
+		return len(left) == 0
+	})
+	for _, series := range left {
+		t.Error("still there:", series)
+	}
+}
+
+// labelled names the series that have one of these labels.
+func (r *rig) labelled(names ...string) (all []string) {
 	families, err := r.mounting.Gather()
 	r.must(err)
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
-				if l.GetName() == "volume" || l.GetName() == "server" {
-					t.Errorf("%s still has %s=%q", f.GetName(), l.GetName(), l.GetValue())
+				if slices.Contains(names, l.GetName()) {
+					all = append(all, fmt.Sprintf("%s{%s=%q}", f.GetName(), l.GetName(), l.GetValue()))
 				}
 			}
 		}
 	}
+	return all
 }
 
 // TestBadLabelFailsTheScrape: and not the process, which may be a mounter.

@@ -33,7 +33,7 @@ type content struct {
 	written bool      // by this mount since: what others wrote meanwhile would hide behind it
 	young   bool      // seen was so young that a change of the same moment would not show
 
-	// mtime is what the kernel last set in Loose, and retime says that the server has another one since by what was written.
+	// mtime is what the kernel goes by in Loose, and retime says that the server has another one since by what was written back.
 	mtime  ninep.Timespec
 	retime bool
 }
@@ -59,13 +59,14 @@ func (n *node) tell(a ninep.Attr, epoch uint64, ttl time.Duration) {
 	c.toldUntil = c.measured.Add(ttl)
 }
 
-// wrote records a write of this mount that ended at the offset end.
-func (n *node) wrote(end uint64) {
+// wrote records a write of this mount that ended at the offset end. back: the kernel wrote it back, and goes by a time of its own.
+func (n *node) wrote(end uint64, back bool) {
 	n.content.mu.Lock()
 	defer n.content.mu.Unlock()
 	n.rec.Size = max(n.rec.Size, end)
 	n.content.epoch++
-	n.content.written, n.content.retime = true, true
+	n.content.written = true
+	n.content.retime = n.content.retime || back
 }
 
 // resized records a change of the size by this mount.

@@ -48,13 +48,13 @@ func (n *node) rebase(a ninep.Attr, epoch uint64, timed bool) {
 	}
 }
 
-// retiming returns the kernel's modification time of a file if the server has another one: a time that is still the one that it
-// set last is not flushed again after a write, and the kernel's clock ticks hundreds of times a second only (file_update_time).
+// retiming returns the kernel's modification time of a file if the server has another one: a write within the tick of that time,
+// which it was told or set last, does not change it, so that none is flushed (file_update_time; a tick takes milliseconds).
 func (n *node) retiming() (mtime ninep.Timespec, due bool) {
 	c := &n.content
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mtime, c.retime && c.mtime != ninep.Timespec{}
+	return c.mtime, c.retime
 }
 
 // retime sets it when a file is closed. If that fails the server's own stands.

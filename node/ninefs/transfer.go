@@ -47,7 +47,7 @@ func (t *transfer) giveUp() {
 			t.lent = b
 		}
 		if t.r.Opcode() == fuse.OpWrite {
-			t.node.wrote(0) // or not: nobody knows
+			t.node.wrote(0, t.writesBack()) // or not: nobody knows
 		}
 	}
 	t.mu.Unlock()
@@ -207,14 +207,19 @@ func writeDone(io *ninep.IO) {
 func (t *transfer) answerWrite() {
 	io := &t.io
 	if io.N > 0 {
-		t.node.wrote(uint64(io.Offset) + uint64(io.N))
+		t.node.wrote(uint64(io.Offset)+uint64(io.N), t.writesBack())
 	}
-	if io.Err != nil && (io.N == 0 || fuse.In[fuse.WriteIn](t.r).WriteFlags&fuse.WriteCache != 0) {
+	if io.Err != nil && (io.N == 0 || t.writesBack()) {
 		// Of write-back the kernel looks at nothing but the error.
 		t.r.ReplyError(errnoOf(io.Err))
 		return
 	}
 	t.r.ReplyWrite(uint32(io.N))
+}
+
+// writesBack reports whether a WRITE is of pages that the kernel had.
+func (t *transfer) writesBack() bool {
+	return fuse.In[fuse.WriteIn](t.r).WriteFlags&fuse.WriteCache != 0
 }
 
 // writeLater is a WRITE that something has to be done before.

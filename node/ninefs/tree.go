@@ -95,6 +95,7 @@ func (t *tree) add(a ninep.Attr, twin bool) (*node, error) {
 	rec.Path, rec.QIDType, rec.Format, rec.Ino = a.QID.Path, uint8(a.QID.Type), a.Mode&unix.S_IFMT, a.QID.Path
 	rec.setStamp(stampOf(a))
 	n.content.attr, n.content.seen, n.content.since = a, stampOf(a), time.Now()
+	n.content.mtime = a.Mtime
 	if twin {
 		rec.Ino = id | 1<<63
 	}
