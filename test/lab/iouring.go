@@ -3,10 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -36,35 +33,37 @@ func IOURing(tb testing.TB) fuse.IOURing {
 
 // EnableIOURing switches FUSE over io_uring on, where the kernel has it, until
 // restore. Of several test binaries that do so at the same time, the last one
-// restores what the first one found.
+// switches it off: whoever has use of a switch that a test turned holds a lock
+// of it (flock(2)).
 func EnableIOURing() (restore func(), err error) {
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "csi-9p-test-enable-uring"), os.O_RDWR|os.O_CREATE, 0o600)
+	switched, err := os.OpenFile(enableURing, os.O_RDWR, 0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("switch FUSE over io_uring on: %w", err)
 	}
-	fd := int(lock.Fd())
-	before, err := os.ReadFile(enableURing)
-	if err == nil && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
-		err = errors.Join(lock.Truncate(0), func() error { _, err := lock.WriteAt(before, 0); return err }())
+	fd := int(switched.Fd())
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil && isOn(switched) {
+		return func() {}, switched.Close() // it was on before any test
 	}
-	if err == nil {
-		err = unix.Flock(fd, unix.LOCK_SH)
-	}
-	if err == nil && strings.TrimSpace(string(before)) != "Y" {
-		err = os.WriteFile(enableURing, []byte("Y"), 0)
+	err = unix.Flock(fd, unix.LOCK_SH)
+	if err == nil && !isOn(switched) {
+		_, err = switched.WriteAt([]byte("Y"), 0)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("switch FUSE over io_uring on: %w", err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("switch FUSE over io_uring on: %w", err), switched.Close())
 	}
 	return func() {
-		defer lock.Close()
-		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
-			return // somebody else still wants it
-		}
-		if found, err := io.ReadAll(io.NewSectionReader(lock, 0, 8)); err == nil {
-			_ = os.WriteFile(enableURing, found, 0)
+		defer switched.Close()
+		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil { // else somebody still wants it
+			_, _ = switched.WriteAt([]byte("N"), 0)
 		}
 	}, nil
+}
+
+// isOn reports whether a switch of the kernel's is on.
+func isOn(file *os.File) bool {
+	var value [1]byte
+	_, err := file.ReadAt(value[:], 0)
+	return err == nil && value[0] == 'Y'
 }
 
 // Loops runs a test on each way that requests come from the kernel. Without
