@@ -22,17 +22,10 @@ func (c *conn) open(r *request, m *ninep.Topen) (ninep.Message, error) {
 	if err := f.mayOpen(m.Mode); err != nil {
 		return nil, err
 	}
-	fd, err := c.server.openFile(f.attach.user, f.fd, f.typ, flags)
+	st, err := c.openFid(f, flags)
 	if err != nil {
 		return nil, err
 	}
-	st, err := stat(fd)
-	if err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	f.swapFD(fd)
-	f.opened(flags)
 	f.removeOnClose = m.Mode&ninep.ClassicRClose != 0
 	return &ninep.Ropen{QID: c.qid(st), IOUnit: c.msize - ninep.IOHeaderSize}, nil
 }

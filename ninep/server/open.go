@@ -40,7 +40,7 @@ func hostFlags(wire uint32) (int, error) {
 
 func writes(flags int) bool { return flags&unix.O_ACCMODE != unix.O_RDONLY }
 
-// lopen opens the fid's file for I/O. From then on the fid's one descriptor is the open one.
+// lopen opens the fid's file for I/O.
 func (c *conn) lopen(r *request, m *ninep.Tlopen) (ninep.Message, error) {
 	f := r.file(0)
 	if f == nil || f.xattr != nil {
@@ -53,18 +53,26 @@ func (c *conn) lopen(r *request, m *ninep.Tlopen) (ninep.Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	st, err := c.openFid(f, flags)
+	if err != nil {
+		return nil, err
+	}
+	return &ninep.Rlopen{QID: c.server.qid(st), IOUnit: c.msize - ninep.IOHeaderSize}, nil
+}
+
+// openFid opens the file that a fid has not opened yet, which the fid's one descriptor is from then on.
+func (c *conn) openFid(f *file, flags int) (st *unix.Statx_t, err error) {
 	fd, err := c.server.openFile(f.attach.user, f.fd, f.typ, flags)
 	if err != nil {
 		return nil, err
 	}
-	st, err := stat(fd)
-	if err != nil {
+	if st, err = stat(fd); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
 	f.swapFD(fd)
 	f.opened(flags)
-	return &ninep.Rlopen{QID: c.server.qid(st), IOUnit: c.msize - ninep.IOHeaderSize}, nil
+	return st, nil
 }
 
 func (f *file) opened(flags int) {

@@ -94,30 +94,12 @@ func TestMessages(t *testing.T) {
 // distant is a share whose server is so far away that an answer takes rtt.
 func distant(t testing.TB, s share, rtt time.Duration) share {
 	t.Helper()
-	socket := filepath.Join(lab.Dir(t), "d")
-	l, err := net.Listen("unix", socket)
-	check(t, err)
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("unix", s.url[len("unix://"):])
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			running.Go(func() { delay(server, client, rtt/2) })
-			running.Go(func() { delay(client, server, rtt/2) })
-		}
+	return between(t, s, func(client, server net.Conn) {
+		var asking sync.WaitGroup
+		asking.Go(func() { delay(server, client, rtt/2) })
+		delay(client, server, rtt/2)
+		asking.Wait()
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		running.Wait()
-	})
-	return share{url: "unix://" + socket, root: s.root}
 }
 
 // delay copies what comes, each piece that much later.

@@ -13,11 +13,11 @@ import (
 	"github.com/csi-9p/csi-9p/test/lab"
 )
 
-// poorQIDs stands between a client and our exporter and makes of its good qids those of other servers: the inode number of
-// whatever device, and a version that never changes. Nor do its files have a data_version.
-func poorQIDs(t testing.TB, s share) share {
+// between puts somebody between the clients of a share and its server, who carries what they say to each other until both
+// connections have ended.
+func between(t testing.TB, s share, carry func(client, server net.Conn)) share {
 	t.Helper()
-	socket := filepath.Join(lab.Dir(t), "p")
+	socket := filepath.Join(lab.Dir(t), "b")
 	l, err := net.Listen("unix", socket)
 	check(t, err)
 	var running sync.WaitGroup
@@ -32,16 +32,7 @@ func poorQIDs(t testing.TB, s share) share {
 				_ = client.Close()
 				continue
 			}
-			running.Go(func() {
-				_, _ = io.Copy(server, client)
-				_ = server.Close()
-			})
-			running.Go(func() {
-				if err := impoverish(client, server); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-					t.Errorf("proxy: %v", err)
-				}
-				_ = client.Close()
-			})
+			running.Go(func() { carry(client, server) })
 		}
 	})
 	t.Cleanup(func() {
@@ -49,6 +40,24 @@ func poorQIDs(t testing.TB, s share) share {
 		running.Wait()
 	})
 	return share{url: "unix://" + socket, root: s.root}
+}
+
+// poorQIDs stands between a client and our exporter and makes of its good qids those of other servers: the inode number of
+// whatever device, and a version that never changes. Nor do its files have a data_version.
+func poorQIDs(t testing.TB, s share) share {
+	t.Helper()
+	return between(t, s, func(client, server net.Conn) {
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			_, _ = io.Copy(server, client)
+			_ = server.Close()
+		})
+		if err := impoverish(client, server); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("proxy: %v", err)
+		}
+		_ = client.Close()
+		asking.Wait()
+	})
 }
 
 // impoverish copies a server's replies to a client.
