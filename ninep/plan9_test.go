@@ -3,9 +3,7 @@ package ninep_test
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -143,13 +141,8 @@ func (s *plan9) serve(c net.Conn) {
 	defer c.Close()
 	fids := map[ninep.FID]*plan9Fid{}
 	for {
-		head := make([]byte, 4)
-		if _, err := io.ReadFull(c, head); err != nil {
-			return
-		}
-		b := make([]byte, binary.LittleEndian.Uint32(head))
-		copy(b, head)
-		if _, err := io.ReadFull(c, b[4:]); err != nil {
+		b, err := readMessage(c)
+		if err != nil {
 			return
 		}
 		tag, m, err := s.dialect.Decode(b)

@@ -27,16 +27,23 @@ func scripted(t testing.TB, s script) func(context.Context) (transport.Conn, err
 	}
 }
 
+// readMessage reads one message, whole.
+func readMessage(r io.Reader) ([]byte, error) {
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, err
+	}
+	b := make([]byte, binary.LittleEndian.Uint32(head))
+	copy(b, head)
+	_, err := io.ReadFull(r, b[4:])
+	return b, err
+}
+
 func serveScript(t testing.TB, c net.Conn, s script) {
 	defer c.Close()
 	for {
-		head := make([]byte, 4)
-		if _, err := io.ReadFull(c, head); err != nil {
-			return
-		}
-		b := make([]byte, binary.LittleEndian.Uint32(head))
-		copy(b, head)
-		if _, err := io.ReadFull(c, b[4:]); err != nil {
+		b, err := readMessage(c)
+		if err != nil {
 			return
 		}
 		tag, m, err := ninep.Decode(b)

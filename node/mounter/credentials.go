@@ -51,7 +51,7 @@ const trialTime = 5 * time.Second
 // cannot be asked, the secret replaces what there was untried. A session that
 // shows files is not a secret's to change: the volume was opened without one.
 func (vs *Volumes) Renew(ctx context.Context, id string, secret *mtls.PEM) error {
-	done, err := vs.turns.take(ctx, id)
+	done, err := vs.turn(ctx, id)
 	if err != nil {
 		return err
 	}

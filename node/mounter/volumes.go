@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/turns"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
@@ -26,7 +27,7 @@ type Volumes struct {
 	IOURing fuse.IOURing
 
 	sessions sessions
-	turns    turns
+	turns    turns.Turns[string] // of calls on one volume
 
 	mu       sync.Mutex
 	current  map[string]*Volume // by volume id
@@ -34,10 +35,19 @@ type Volumes struct {
 	watchers sync.WaitGroup // one for each volume that is served
 }
 
+// turn waits until no other call works on a volume, as long as ctx does; done
+// ends the caller's.
+func (vs *Volumes) turn(ctx context.Context, id string) (done func(), err error) {
+	if done, err = vs.turns.Take(ctx, id); err != nil {
+		return nil, fmt.Errorf("another call on volume %s is under way: %w", id, err)
+	}
+	return done, nil
+}
+
 // Prepare makes sure that the volume can be served. One that is served already
 // goes on for whoever still holds its mount, and is replaced.
 func (vs *Volumes) Prepare(ctx context.Context, spec Spec) error {
-	done, err := vs.turns.take(ctx, spec.VolumeID)
+	done, err := vs.turn(ctx, spec.VolumeID)
 	if err != nil {
 		return err
 	}
@@ -67,7 +77,7 @@ func (vs *Volumes) Prepare(ctx context.Context, spec Spec) error {
 
 // expire drops a volume that nobody came to serve.
 func (vs *Volumes) expire(v *Volume) {
-	done, err := vs.turns.take(context.Background(), v.spec.VolumeID)
+	done, err := vs.turn(context.Background(), v.spec.VolumeID)
 	if err != nil {
 		return
 	}
@@ -80,7 +90,7 @@ func (vs *Volumes) expire(v *Volume) {
 // Serve runs the FUSE connection of dev for a prepared volume. It returns when
 // the mount is usable. dev stays the caller's.
 func (vs *Volumes) Serve(ctx context.Context, id string, dev *os.File) error {
-	done, err := vs.turns.take(ctx, id)
+	done, err := vs.turn(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -105,7 +115,7 @@ func (vs *Volumes) Serve(ctx context.Context, id string, dev *os.File) error {
 // its id is free for another Prepare, and while there is none, another Release
 // waits on. An unknown volume is no error.
 func (vs *Volumes) Release(ctx context.Context, id string) error {
-	done, err := vs.turns.take(ctx, id)
+	done, err := vs.turn(ctx, id)
 	if err != nil {
 		return err
 	}

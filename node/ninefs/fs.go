@@ -12,6 +12,7 @@ import (
 
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/turns"
 )
 
 // Notifier tells the kernel to forget; [fuse.Conn] is one.
@@ -36,7 +37,7 @@ type FS struct {
 	glances   pendingGlances
 	echo      echo
 	locks     *LockTable
-	turns     lockTurns
+	turns     turns.Turns[turnKey]
 
 	figures    atomic.Pointer[ninep.Statfs] // the server's last
 	notifier   atomic.Pointer[Notifier]

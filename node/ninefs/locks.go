@@ -119,8 +119,15 @@ func (fs *FS) setlk(ctx context.Context, r *fuse.Request) error {
 	return nil
 }
 
+// turnKey names the turns of one owner's locks on one file: this machine and the server carry changes of them out in the same
+// order, because the threads of a process own its locks together, and can lock and unlock at the same time.
+type turnKey struct {
+	file  fileKey
+	owner lockOwner
+}
+
 func (fs *FS) tryLock(ctx context.Context, h *handle, want rangeLock) error {
-	done, err := fs.turns.take(ctx, turnKey{h.node.file, want.Owner})
+	done, err := fs.turns.Take(ctx, turnKey{h.node.file, want.Owner})
 	if err != nil {
 		return unix.EINTR
 	}
@@ -200,7 +207,7 @@ func (fs *FS) afterLock(ctx context.Context, h *handle) {
 // unlock gives a range back, on the server first: whoever is waiting here then finds it free there.
 func (fs *FS) unlock(ctx context.Context, h *handle, l rangeLock) {
 	key := h.node.file
-	done, err := fs.turns.take(ctx, turnKey{key, l.Owner})
+	done, err := fs.turns.Take(ctx, turnKey{key, l.Owner})
 	if err == nil { // else the server says nothing, and the lock is given back here all the same
 		defer done()
 	}
@@ -310,7 +317,7 @@ func (w *lockWait) ask() {
 		return
 	}
 	w.arm()
-	done, err := w.fs.turns.take(ctx, turnKey{w.waiter.key, w.waiter.want.Owner})
+	done, err := w.fs.turns.Take(ctx, turnKey{w.waiter.key, w.waiter.want.Owner})
 	if err != nil {
 		w.end(unix.EINTR, true)
 		return

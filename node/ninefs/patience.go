@@ -58,7 +58,7 @@ func (fs *FS) whileReachable(ctx context.Context) (_ context.Context, done func(
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	if fs.o.Unreachable() {
+	if fs.unreachable() {
 		cancel(errUnreachable)
 		return ctx, func() {}
 	}
@@ -67,7 +67,7 @@ func (fs *FS) whileReachable(ctx context.Context) (_ context.Context, done func(
 	timer = time.AfterFunc(never, func() {
 		switch {
 		case ctx.Err() != nil:
-		case fs.o.Unreachable():
+		case fs.unreachable():
 			cancel(errUnreachable)
 		default:
 			timer.Reset(lookOut)
