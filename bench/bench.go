@@ -56,6 +56,17 @@ func (o *Options) check() error {
 	return err
 }
 
+// begin starts what a bench measures with, which the caller closes, and returns the URL of the target and a description of it.
+func (o *Options) begin(ctx context.Context) (r *rig.Rig, url, described string, err error) {
+	if r, err = rig.New(o.Program); err != nil {
+		return nil, "", "", err
+	}
+	if url, described, err = o.share(ctx, r); err != nil {
+		return nil, "", "", errors.Join(err, r.Close())
+	}
+	return r, url, described, nil
+}
+
 // share returns the URL of the target, which it exports if it is a directory, and describes it.
 func (o *Options) share(ctx context.Context, r *rig.Rig) (url, described string, err error) {
 	if o.served() {

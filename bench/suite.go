@@ -46,17 +46,12 @@ func Suite(ctx context.Context, o SuiteOptions) (result *report.Report, err erro
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r, err := rig.New(o.Program)
+	r, url, target, err := o.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	s := &suite{SuiteOptions: o, rig: r}
-	url, target, err := o.share(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	s.url, s.report = url, o.report("suite", target)
+	s := &suite{SuiteOptions: o, rig: r, url: url, report: o.report("suite", target)}
 	sections := s.sections()
 	s.count(sections)
 	if s.rows == 0 {

@@ -45,15 +45,11 @@ func Sweep(ctx context.Context, o SweepOptions) (result *report.Report, err erro
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r, err := rig.New(o.Program)
+	r, url, target, err := o.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	url, target, err := o.share(ctx, r)
-	if err != nil {
-		return nil, err
-	}
 	openers, closeAll, err := o.openers(ctx, r, url)
 	defer func() { err = errors.Join(err, closeAll()) }()
 	if err != nil {
