@@ -168,6 +168,10 @@ func (m *moving) move(fd uintptr) bool {
 // error for both.
 func (m *moving) full() bool {
 	m.poll[0] = unix.PollFd{Fd: int32(m.pipe), Events: unix.POLLOUT}
-	n, err := unix.Poll(m.poll[:], 0)
-	return err == nil && n == 0
+	for {
+		// Without a ready descriptor a pending signal is EINTR, however short the wait (do_poll of fs/select.c).
+		if n, err := unix.Poll(m.poll[:], 0); err != unix.EINTR {
+			return err == nil && n == 0
+		}
+	}
 }
