@@ -60,14 +60,17 @@ func (r *Request) PutPipeHead(head *[PipeHeadSize]byte, n int) bool {
 }
 
 // ReplyPipe answers READ with the n bytes in a pipe, given by its reading end, that follow their head there. It reports whether
-// the pipe is empty now. The kernel copies them from where they are to the reader's memory (fuse_dev_splice_write).
+// the pipe is empty now. The kernel copies them from where they are to the reader's memory (fuse_dev_splice_write). If it does
+// not take them, because it is short of memory or there are fewer, the answer is EIO.
 func (r *Request) ReplyPipe(pipe, n int) (empty bool) {
 	r.settle()
 	r.conn.counters.reply(r.Opcode(), 0, n)
 	r.pipe, r.piped = pipe, PipeHeadSize+n
 	r.conn.loop.reply(r)
 	empty = r.errno == 0
-	r.piped = 0
+	if r.piped = 0; !empty {
+		r.put(unix.EIO, 0, nil)
+	}
 	r.finish()
 	return empty
 }
@@ -117,6 +120,12 @@ func result[T any](r *Request) *T { return view[T](bytesOf(r.out[:])[outHeaderSi
 // reply sends errno, or the args bytes of result and payload, and ends the request.
 func (r *Request) reply(errno unix.Errno, args int, payload []byte) {
 	r.settle()
+	r.put(errno, args, payload)
+	r.finish()
+}
+
+// put lays out a reply and sends it.
+func (r *Request) put(errno unix.Errno, args int, payload []byte) {
 	r.conn.counters.reply(r.Opcode(), errno, len(payload))
 	n := outHeaderSize + args
 	*view[OutHeader](bytesOf(r.out[:])) = OutHeader{
@@ -132,7 +141,6 @@ func (r *Request) reply(errno unix.Errno, args int, payload []byte) {
 	}
 	r.conn.loop.reply(r)
 	r.iov[1].Base = nil
-	r.finish()
 }
 
 // settle marks the request answered: from here on no INTERRUPT reaches it.

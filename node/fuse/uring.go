@@ -134,7 +134,10 @@ func (l *uringLoop) fail(err error) {
 
 // missed looks for the request among those that the ring has been given and not handed out: its INTERRUPT came the shorter way.
 func (l *uringLoop) missed(unique uint64) {
-	l.ring.do(func() { l.conn.interrupt(unique, ErrInterrupted) })
+	l.ring.do(func() {
+		l.ring.reap() // it may have come when answers were submitted, since the thread last looked
+		l.conn.interrupt(unique, ErrInterrupted)
+	})
 }
 
 // reply sends r's answer the way that r came.

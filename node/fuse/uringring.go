@@ -32,13 +32,14 @@ type ring struct {
 	asleep atomic.Bool // the thread sleeps, or is about to: who has work for it must wake it
 	mu     sync.Mutex
 	posted []*ringEntry // answered, to be committed
-	tasks  []func()     // to be run on the thread, after all requests that the kernel handed out before
+	tasks  []func()     // to be run on the thread
 
 	// What follows is the thread's.
 	uring   *uring
 	entries []*ringEntry
 	taken   []*ringEntry // posted, when it was taken
 	refusal error        // of the first submission that the kernel refused
+	busy    bool         // requests were handed out since trim
 	quiet   bool         // requests are not handed out any more
 	closed  bool
 }
@@ -74,23 +75,22 @@ func (g *ring) run() {
 	}
 	defer g.uring.close()
 	g.watch()
-	for busy := false; ; {
+	for {
 		g.perform()
 		if g.closed {
 			return
 		}
 		g.uring.timeout.Sec = 0
-		if busy {
+		if g.busy {
 			g.uring.timeout.Sec = ringIdle
 		}
 		errno := g.uring.enter(1)
 		g.asleep.Store(false)
 		switch errno {
 		case 0, unix.EINTR, unix.EAGAIN, unix.EBUSY: // EBUSY: completions have to be taken first
-			busy = g.reap() || busy
+			g.reap()
 		case unix.ETIME:
 			g.trim()
-			busy = false
 		default:
 			g.loop.fail(fmt.Errorf("io_uring_enter: %w", errno))
 			return
@@ -120,8 +120,13 @@ func (g *ring) post(e *ringEntry) {
 	g.wake()
 }
 
-// do has f run on the thread.
+// do has f run on the thread, or drops it when that has ended.
 func (g *ring) do(f func()) {
+	select {
+	case <-g.done:
+		return
+	default:
+	}
 	g.mu.Lock()
 	g.tasks = append(g.tasks, f)
 	g.mu.Unlock()
@@ -191,13 +196,13 @@ func (g *ring) commit(e *ringEntry) {
 	g.add(&s)
 }
 
-// reap hands out the requests that the kernel has completed entries with, and reports whether there were any.
-func (g *ring) reap() (any bool) {
+// reap hands out the requests that the kernel has completed entries with.
+func (g *ring) reap() {
 	for {
 		c, ok := g.uring.next()
 		switch {
 		case !ok:
-			return any
+			return
 		case c.UserData == 0:
 			if c.Flags&uringCQEMore == 0 {
 				g.watch()
@@ -206,7 +211,6 @@ func (g *ring) reap() (any bool) {
 			g.lost(g.entries[c.UserData-1], unix.Errno(-c.Res))
 		default:
 			g.handOut(g.entries[c.UserData-1])
-			any = true
 		}
 	}
 }
@@ -222,7 +226,7 @@ func (g *ring) lost(e *ringEntry, errno unix.Errno) {
 
 // handOut passes on the request in e.
 func (g *ring) handOut(e *ringEntry) {
-	e.commitID, e.out, e.touched = e.head.CommitID, true, true
+	e.commitID, e.out, e.touched, g.busy = e.head.CommitID, true, true, true
 	if g.quiet {
 		return // it fails when the connection ends, which it does now
 	}
@@ -275,6 +279,7 @@ func (g *ring) grow(q *ringQueue, n int) {
 // trim gives back the pages of the payloads that no request has. The kernel writes to none of them meanwhile: it does that in
 // this thread.
 func (g *ring) trim() {
+	g.busy = false
 	for _, e := range g.entries {
 		if e.touched && !e.out {
 			g.loop.memory.punch(e.payload)
