@@ -8,7 +8,7 @@ LIGHT   := grep -v -e '/kubernetes$$' -e '/external/suite$$'
 LAB     := env CGO_ENABLED=0 'GOFLAGS=$(GOFLAGS) -trimpath -buildvcs=false'
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: build image demo test cluster e2e bench lint deps clean
+.PHONY: build image demo test cluster guest e2e bench lint deps clean
 
 build: ## the one binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.stamped=$(VERSION)' -o bin/csi-9p ./cmd/csi-9p
@@ -30,7 +30,10 @@ test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims, and Kubernetes' own storage suite
 	cd test/e2e && $(LAB) $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' --overlay '$(or $(OVERLAY),lab)' $(if $(REPORT),--report '$(REPORT)')
 
-e2e: cluster ## every test that needs more than this machine's file systems
+guest: ## virtual machines with a virtio-9p device: kernels 6.1 and newer, with a vIOMMU and without; RUN=6.1-vfio/v9fs: that step
+	cd test/e2e && $(LAB) $(GO) run ./cmd/lab guest --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)')
+
+e2e: guest cluster ## every test that needs more than this machine's file systems
 
 bench: build ## every measurement of docs/performance.md, beside other file systems, in under 25 min; QUICK=1: a look, under 3, at bin/performance.md
 	./test/bench/deps

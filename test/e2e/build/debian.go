@@ -10,21 +10,11 @@ import (
 	"strings"
 )
 
-// debian names the Debian package of each file of the machine that the lab relies on.
-var debian = map[string]string{
-	"/bin/busybox":           "busybox-static",
-	"/usr/bin/gcc":           "gcc",
-	"/usr/bin/openssl":       "openssl",
-	"/usr/bin/pkg-config":    "pkg-config",
-	"/usr/include/seccomp.h": "libseccomp-dev",
-	"/usr/include/stdlib.h":  "libc6-dev",
-	"/usr/sbin/nft":          "nftables",
-}
-
-// Debian installs the Debian packages that are missing on this machine.
-func (b *Builder) Debian(ctx context.Context) error {
+// Debian installs the Debian packages of which a file is missing on this machine. It is given the package of each file that
+// is relied on.
+func (b *Builder) Debian(ctx context.Context, files map[string]string) error {
 	var missing []string
-	for file, name := range debian {
+	for file, name := range files {
 		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 			missing = append(missing, name)
 		}
@@ -33,15 +23,22 @@ func (b *Builder) Debian(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(missing)
+	missing = slices.Compact(missing)
 	fmt.Fprintf(b.Output, "build: installing the Debian packages %s\n", strings.Join(missing, " "))
-	install := append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)
-	for _, args := range [][]string{{"update", "-qq"}, install} {
-		args = append([]string{"-o", "DPkg::Lock::Timeout=300"}, args...)
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("the lab needs the Debian packages %s: apt-get %s: %w\n%s", strings.Join(missing, " "), args[2], err, out)
-		}
+	if err := b.UpdatePackages(ctx); err != nil {
+		return fmt.Errorf("the lab needs the Debian packages %s: %w", strings.Join(missing, " "), err)
+	}
+	return aptGet(ctx, append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)...)
+}
+
+// UpdatePackages fetches the lists of Debian's packages.
+func (b *Builder) UpdatePackages(ctx context.Context) error { return aptGet(ctx, "update", "-qq") }
+
+func aptGet(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-o", "DPkg::Lock::Timeout=300"}, args...)...)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return nil
 }

@@ -62,4 +62,11 @@ func addFile(h hash.Hash, path string) error {
 	return err
 }
 
+// keyOf is a digest of what is given.
+func keyOf(content []byte) string {
+	h := sha256.New()
+	h.Write(content)
+	return sum(h)
+}
+
 func sum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil))[:keyLength] }

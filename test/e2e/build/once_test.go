@@ -78,3 +78,17 @@ func TestPruneRemovesWhatIsNotUsed(t *testing.T) {
 		t.Errorf("left are %v", left)
 	}
 }
+
+func TestOnceKeepsWhatSeemsOld(t *testing.T) {
+	b := &Builder{Cache: t.TempDir(), Output: io.Discard}
+	dir, err := b.once("packages", "p", testKey, func(dir string) error {
+		year := time.Now().AddDate(-1, 0, 0)
+		return os.Chtimes(dir, year, year) // as unpacking an archive may do
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Error(err)
+	}
+}

@@ -90,6 +90,7 @@ func (b *Builder) once(kind, name, key string, fill func(dir string) error) (str
 	if err := fill(unfinished); err != nil {
 		return "", fmt.Errorf("building %s: %w", name, err)
 	}
+	used(unfinished) // fill may have given it another time
 	fmt.Fprintf(b.Output, "build: %s took %s\n", name, time.Since(started).Round(time.Second/10))
 	return dir, errors.Join(os.Rename(unfinished, dir), prune(parent, name, time.Now().Add(-7*24*time.Hour)))
 }

@@ -18,9 +18,20 @@ type Artifacts struct {
 // components are the names by which the binary of Kubernetes is called.
 var components = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"}
 
+// debian names the Debian package of each file of the machine that a cluster relies on.
+var debian = map[string]string{
+	"/bin/busybox":           "busybox-static",
+	"/usr/bin/gcc":           "gcc",
+	"/usr/bin/openssl":       "openssl",
+	"/usr/bin/pkg-config":    "pkg-config",
+	"/usr/include/seccomp.h": "libseccomp-dev",
+	"/usr/include/stdlib.h":  "libc6-dev",
+	"/usr/sbin/nft":          "nftables",
+}
+
 // MakePrograms builds the programs of a cluster.
 func MakePrograms(ctx context.Context, b *build.Builder) (map[string]string, error) {
-	if err := b.Debian(ctx); err != nil {
+	if err := b.Debian(ctx, debian); err != nil {
 		return nil, err
 	}
 	programs := map[string]string{}

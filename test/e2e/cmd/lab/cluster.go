@@ -61,11 +61,7 @@ func clusterCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runCluster(cmd.Context(), o) },
 	}
-	home, _ := os.UserCacheDir()
-	cache := os.Getenv("CSI9P_LAB_CACHE")
-	if cache == "" {
-		cache = filepath.Join(home, "csi-9p-lab")
-	}
+	cache := defaultCache()
 	cmd.Flags().StringVar(&o.Suite, "suite", "all", "what to run: smoke, proofs, external, all, or none to see the cluster start and end")
 	cmd.Flags().StringVar(&o.Run, "run", "", "run only the proofs, with --suite=external the specs, whose name matches this regular expression")
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "keep the cluster until interrupted")
@@ -74,6 +70,15 @@ func clusterCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.overlay, "overlay", "lab", "which of deploy/kubernetes/overlays to install")
 	cmd.Flags().StringVar(&o.cache, "cache", cache, "directory of what is built once (CSI9P_LAB_CACHE)")
 	return cmd
+}
+
+// defaultCache is where what is built once is kept, unless a flag says something else.
+func defaultCache() string {
+	if cache := os.Getenv("CSI9P_LAB_CACHE"); cache != "" {
+		return cache
+	}
+	home, _ := os.UserCacheDir()
+	return filepath.Join(home, "csi-9p-lab")
 }
 
 func runCluster(ctx context.Context, o options) (err error) {

@@ -1,5 +1,5 @@
-// Command lab runs the driver in a real Kubernetes cluster of two nodes, on this machine, and proves with pods and
-// claims what it promises.
+// Command lab proves what the driver promises: with pods and claims in a real Kubernetes cluster of two nodes on this
+// machine, and in virtual machines with a virtio-9p device.
 package main
 
 import (
@@ -21,8 +21,8 @@ const (
 )
 
 func main() {
-	root := &cobra.Command{Use: "lab", Short: "A Kubernetes cluster on this machine, for the driver", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(clusterCommand(), enterCommand(), adminCommand(), nodeCommand())
+	root := &cobra.Command{Use: "lab", Short: "A Kubernetes cluster, or virtual machines, on this machine, for the driver", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(clusterCommand(), guestCommand(), enterCommand(), adminCommand(), nodeCommand())
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -1,0 +1,182 @@
+// Package qemu runs a virtual machine of a lab: a kernel, an initramfs, a directory shared by virtio-9p, and a virtio
+// console whose ports the program inside answers on.
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/test/e2e/guest/order"
+)
+
+// Accelerator is how the guest's processors are had.
+type Accelerator string
+
+// The accelerators.
+const (
+	KVM Accelerator = "kvm" // the machine's own
+	TCG Accelerator = "tcg" // emulated, ten times slower and more
+)
+
+// Config says what a machine is.
+type Config struct {
+	Accelerator Accelerator
+	IOMMU       bool // its virtio-9p device is behind one
+	Kernel      string
+	Initramfs   string
+	Share       string   // directory that is shared under the mount tag [Tag]
+	Console     string   // file that the console is written to
+	Virtiofsd   string   // socket of a virtiofsd that serves the same directory under [VirtiofsTag]; "" for none
+	Environment []string // of QEMU
+}
+
+// The names by which the guest knows what is shared.
+const (
+	Tag         = "share0"
+	VirtiofsTag = "vfs0"
+)
+
+// memory is what the guest has. Its initramfs lies in it.
+const memory = "2G"
+
+// program is QEMU's.
+const program = "qemu-system-x86_64"
+
+// arguments returns the command line. The ports of the virtio console are connections that QEMU inherits.
+func (c Config) arguments(orders, host int) []string {
+	accelerator, device, command := "tcg,thread=multi", "virtio-9p-pci,fsdev=share,mount_tag="+Tag, "console=ttyS0 panic=-1 quiet"
+	args := []string{"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none", "-cpu", "max", "-smp", "2", "-m", memory}
+	if c.Accelerator == KVM {
+		accelerator = "kvm"
+	}
+	if c.IOMMU {
+		args = append(args, "-device", "intel-iommu,intremap=off")
+		device += ",iommu_platform=on,disable-legacy=on"
+		command += " intel_iommu=on"
+	}
+	return append(args,
+		"-accel", accelerator,
+		"-machine", "q35,memory-backend=memory",
+		"-object", "memory-backend-memfd,id=memory,size="+memory+",share=on",
+		"-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", command,
+		"-chardev", "file,id=console,path="+c.Console, "-serial", "chardev:console",
+		"-device", "virtio-serial-pci",
+		"-chardev", fmt.Sprintf("socket,id=orders,fd=%d", orders), "-device", "virtserialport,chardev=orders,name="+order.Orders,
+		"-chardev", fmt.Sprintf("socket,id=host,fd=%d", host), "-device", "virtserialport,chardev=host,name="+order.Host,
+		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
+		"-fsdev", "local,id=share,security_model=none,multidevs=remap,path="+c.Share, "-device", device,
+	)
+}
+
+// Machine is one that runs.
+type Machine struct {
+	Orders, Host net.Conn // the host's ends of the ports
+
+	cmd    *exec.Cmd
+	stderr strings.Builder
+	ended  chan struct{} // closed when QEMU has
+	err    error         // why it ended
+}
+
+// Start starts a machine, which runs until [Machine.Stop], until the guest ends, or until this process does.
+func Start(c Config) (*Machine, error) {
+	m := &Machine{ended: make(chan struct{})}
+	var files []*os.File // inherited, as descriptors 3 and 4
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	for _, end := range []*net.Conn{&m.Orders, &m.Host} {
+		conn, f, err := pair()
+		if err != nil {
+			m.hangUp()
+			return nil, err
+		}
+		*end, files = conn, append(files, f)
+	}
+	args := c.arguments(3, 4)
+	if c.Virtiofsd != "" {
+		args = append(args, "-chardev", "socket,id=virtiofs,path="+c.Virtiofsd, "-device", "vhost-user-fs-pci,chardev=virtiofs,tag="+VirtiofsTag)
+	}
+	m.cmd = exec.Command(program, args...)
+	m.cmd.ExtraFiles, m.cmd.Stderr = files, &m.stderr
+	m.cmd.Env = append(os.Environ(), c.Environment...)
+	m.cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+	if err := m.cmd.Start(); err != nil {
+		m.hangUp()
+		return nil, err
+	}
+	go func() {
+		m.err = m.cmd.Wait()
+		close(m.ended)
+	}()
+	return m, nil
+}
+
+// pair returns the two ends of a connection.
+func pair() (net.Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "port"), os.NewFile(uintptr(fds[1]), "port")
+	defer ours.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return conn, theirs, nil
+}
+
+// Ended is closed when the machine runs no longer.
+func (m *Machine) Ended() <-chan struct{} { return m.ended }
+
+// Err says why the machine ended by itself, once it has.
+func (m *Machine) Err() error {
+	if message := strings.TrimSpace(m.stderr.String()); message != "" {
+		return errors.Join(fmt.Errorf("QEMU ended: %s", message), m.err)
+	}
+	return errors.Join(errors.New("QEMU ended"), m.err)
+}
+
+// Wait waits until the machine has ended by itself.
+func (m *Machine) Wait(ctx context.Context) error {
+	select {
+	case <-m.ended:
+		return m.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop ends the machine, as if its power were cut, and returns when it is gone.
+func (m *Machine) Stop() error {
+	m.hangUp()
+	if err := m.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-m.ended:
+		return nil
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("QEMU, process %d, does not end", m.cmd.Process.Pid)
+	}
+}
+
+func (m *Machine) hangUp() {
+	for _, conn := range []net.Conn{m.Orders, m.Host} {
+		if conn != nil {
+			conn.Close()
+		}
+	}
+}

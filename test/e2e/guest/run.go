@@ -1,0 +1,171 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/csi-9p/csi-9p/test/e2e/guest/kernel"
+	"github.com/csi-9p/csi-9p/test/e2e/guest/order"
+	"github.com/csi-9p/csi-9p/test/e2e/guest/qemu"
+	"github.com/csi-9p/csi-9p/test/e2e/report"
+)
+
+// Lab runs guests.
+type Lab struct {
+	*Artifacts
+	Report  *report.Report
+	Reports string         // directory of the report
+	Dir     string         // of what is needed while the lab runs, which the caller removes
+	Cache   string         // of the lab
+	Run     *regexp.Regexp // the steps whose "guest/step" matches
+	Exec    []string       // a program of this machine and its arguments, to run in each guest instead of the steps
+}
+
+// bootPatience is how long a guest may take to come up, on a machine that is busy with other things too.
+const bootPatience = 4 * time.Minute
+
+// execName is that of the program of [Lab.Exec] in the guest.
+const execName = "exec"
+
+// Prove boots a guest of each kind and runs the steps in it.
+func (l *Lab) Prove(ctx context.Context) error {
+	if len(l.Exec) > 0 {
+		l.Bin[execName] = l.Exec[0]
+	}
+	accelerator, err := l.accelerator(ctx)
+	if err != nil {
+		return err
+	}
+	if accelerator == qemu.TCG {
+		l.Report.Note("QEMU emulates the guest's processors (TCG): no time or speed below is that of a real guest")
+	}
+	matched := false
+	for i, k := range l.Kernels {
+		for _, iommu := range []bool{true, false} {
+			kind := guestKind{newest: i == len(l.Kernels)-1, iommu: iommu}
+			suite := nameOf(k, kind)
+			chosen := l.choose(suite, kind)
+			if len(chosen) == 0 {
+				continue
+			}
+			matched = true
+			l.guest(ctx, suite, k, qemu.Config{Accelerator: accelerator, IOMMU: iommu}, chosen)
+		}
+	}
+	if !matched {
+		return fmt.Errorf("no step has a name that matches %q; they are named %s/%s", l.Run, nameOf(l.Kernels[0], guestKind{iommu: true}), steps[0].name)
+	}
+	return nil
+}
+
+// nameOf is the name of a guest: its kernel and what its device is driven through.
+func nameOf(k *kernel.Kernel, kind guestKind) string {
+	if kind.iommu {
+		return k.Series() + "-vfio"
+	}
+	return k.Series() + "-uio"
+}
+
+// choose returns the steps of a guest that are asked for.
+func (l *Lab) choose(suite string, kind guestKind) []step {
+	all := steps
+	if len(l.Exec) > 0 {
+		all = []step{{name: execName, args: append([]string{"/bin/" + execName}, l.Exec[1:]...), timeout: 10 * time.Minute}}
+	}
+	var chosen []step
+	for _, s := range all {
+		if (s.on == nil || s.on(kind)) && l.Run.MatchString(suite+"/"+s.name) {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen
+}
+
+// guest boots one guest, runs the steps and ends it.
+func (l *Lab) guest(ctx context.Context, suite string, k *kernel.Kernel, c qemu.Config, chosen []step) {
+	started := time.Now()
+	m, err := l.boot(ctx, suite, k, c, bootPatience)
+	about := ""
+	if err == nil {
+		about = fmt.Sprintf("Linux %s on %s, %s", m.Kernel, strings.ToUpper(string(c.Accelerator)), map[bool]string{true: "a device behind a vIOMMU", false: "no vIOMMU"}[m.IOMMU])
+	}
+	l.Report.Add(report.Case{Suite: suite, Name: "boot", About: about}.End(started, err))
+	for _, s := range chosen {
+		one := report.Case{Suite: suite, Name: s.name, About: s.about}
+		if err != nil {
+			one.Outcome, one.Reason = report.Failed, "the guest is gone"
+			l.Report.Add(one)
+			continue
+		}
+		err = l.step(ctx, m, s, one)
+	}
+	if m != nil {
+		started = time.Now()
+		l.Report.Add(report.Case{Suite: suite, Name: "end", About: "the guest ends in order"}.End(started, errors.Join(err, m.end())))
+	}
+}
+
+// boot makes what a guest needs and starts it.
+func (l *Lab) boot(ctx context.Context, name string, k *kernel.Kernel, c qemu.Config, patience time.Duration) (*machine, error) {
+	dir := filepath.Join(l.Dir, name)
+	c.Share, c.Initramfs = filepath.Join(dir, "share"), filepath.Join(dir, "initramfs")
+	c.Kernel, c.Console = k.Image, filepath.Join(l.Reports, name+"-console.txt")
+	if err := os.MkdirAll(c.Share, 0o755); err != nil {
+		return nil, err
+	}
+	if err := l.writeInitramfs(c.Initramfs, k); err != nil {
+		return nil, err
+	}
+	return boot(ctx, c, patience)
+}
+
+// step runs one step and reports it. It returns an error if the guest is lost.
+func (l *Lab) step(ctx context.Context, m *machine, s step, one report.Case) error {
+	started := time.Now()
+	outcome, lost := m.run(ctx, s.order())
+	err := lost
+	if lost == nil {
+		err = verdict(outcome)
+	}
+	one.Output = outcome.Output
+	console := m.showConsole()
+	if err != nil {
+		err = errors.Join(err, console)
+	} else if s.name == execName {
+		l.Report.Progress("%s", outcome.Output)
+	}
+	l.Report.Add(one.End(started, errors.Join(err, l.save(one, outcome))))
+	return lost
+}
+
+// verdict says whether a step that ended has shown what it is for.
+func verdict(o order.Outcome) error {
+	switch {
+	case o.Error != "":
+		return errors.New(o.Error)
+	case strings.Contains(o.Output, "--- SKIP"):
+		return errors.New("a test was skipped: nothing is, here")
+	case strings.Contains(o.Output, "testing: warning: no tests to run"):
+		return errors.New("there are no such tests")
+	}
+	return nil
+}
+
+// save keeps what a step printed and what it left.
+func (l *Lab) save(c report.Case, o order.Outcome) error {
+	dir := filepath.Join(l.Reports, c.Suite, c.Name)
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "output.txt"), []byte(o.Output), 0o644)
+	}
+	for name, content := range o.Results {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, filepath.Base(name)), []byte(content), 0o644))
+	}
+	return err
+}
