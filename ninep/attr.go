@@ -30,7 +30,7 @@ func (f *Fid) getattrOn(ctx context.Context, l *link, mask AttrMask) (Attr, erro
 // getattr is the request for a fid's attributes.
 func (f *Fid) getattr(reply *attrReply, mask AttrMask) request {
 	return request{message: &Tgetattr{Fid: f.number, Mask: mask}, reply: reply, fids: [2]*Fid{f}, settle: func(err error) {
-		if err == nil && reply.Valid&AttrDataVersion != 0 {
+		if err == nil && mask&AttrDataVersion == 0 && reply.Valid&AttrDataVersion != 0 { // some answer what they are asked for
 			f.session.features.inOrder.learn(nil)
 		}
 	}}

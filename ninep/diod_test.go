@@ -204,3 +204,15 @@ func TestDiodAnswersProbe(t *testing.T) {
 	ok(t, conn.Close())
 	<-conn.Lost()
 }
+
+// diod says of every attribute that is asked for that it is valid. That must not pass for our server's mark: diod crashes of
+// messages that do not wait for each other.
+func TestDiodIsNotInOrder(t *testing.T) {
+	s, root, _ := openDiod(t)
+	if _, err := root.Getattr(testContext(t), ninep.AttrAll); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Features().InOrder; got != ninep.Unknown {
+		t.Errorf("InOrder is %d", got)
+	}
+}

@@ -70,7 +70,7 @@ A share is named by a URL:
 	root.PersistentFlags().AddGoFlag(logs.Lookup("v"))
 	root.PersistentFlags().AddGoFlag(logs.Lookup("vmodule"))
 	root.AddCommand(serveCommand(), mountCommand(), controllerCommand(), mounterCommand(), nodeCommand(),
-		benchCommand(), seccompCommand(), versionCommand())
+		benchCommand(), doctorCommand(), seccompCommand(), versionCommand())
 	return root
 }
 
