@@ -14,8 +14,8 @@ type AttachOptions struct {
 	Aname string // tree of the server; what it means is the server's business
 	// MaxPayload is the most payload bytes that one message of these fids carries; 0: what the session takes.
 	MaxPayload int
-	// Flow bounds the payload bytes that these fids have in flight, together with those of every other Attach of this session
-	// that was given it. nil: no bound.
+	// Flow bounds what these fids have in flight, payload bytes and messages, together with those of every other Attach of this
+	// session that was given it. nil: no bound.
 	Flow *transport.Flow
 	// Threshold is from how many bytes on a Twrite's payload travels apart from its head, and is not copied; 0: what the
 	// transport prefers, 1: always.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-
-	"github.com/csi-9p/csi-9p/transport"
 )
 
 // Room for replies: every reply but these and Rread's payload is shorter than replyRoom, an error's text being the longest (see
@@ -24,9 +22,8 @@ type request struct {
 	// reply is what the reply is decoded into; nil for one without a body, or one whose data goes to in. After an error it
 	// is not the sender's to look at: the reply to a cancelled request may be decoded at any time.
 	reply Message
-	in    []byte // where the data of Rread or Rreaddir goes, as many bytes as asked for
-	out   []byte // the data of Twrite
-	flow  *transport.Flow
+	in    []byte  // where the data of Rread or Rreaddir goes, as many bytes as asked for
+	out   []byte  // the data of Twrite
 	fids  [2]*Fid // those that the message names; they stay bound until its outcome is known
 
 	// settle is told the outcome once, before the sender is: it applies what the server did to the client's
@@ -103,10 +100,13 @@ func (l *link) begin(ctx context.Context, r request) (*exchange, error) {
 		return nil, err
 	}
 	x.head = head
-	x.Head, x.In, x.Out, x.Inside, x.Flow = head, r.in, nil, 0, r.flow
+	x.Head, x.In, x.Out, x.Inside, x.Flow, x.Bulk = head, r.in, nil, 0, nil, false
 	x.Reply = x.room(r.message.Type())
+	if f := r.fids[0]; f != nil {
+		x.Flow = f.volume.options.Flow
+	}
 	if r.in != nil || r.out != nil {
-		x.volume = r.fids[0].volume
+		x.volume, x.Bulk = r.fids[0].volume, true
 		x.lend(r)
 	}
 	x.canceled, x.request = false, r

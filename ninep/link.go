@@ -162,7 +162,7 @@ func (l *link) assign(c *call) (serial uint32, ok bool) {
 // launch hands the call to the transport. From then on the call may be complete and used anew by someone else, so the
 // tag and its serial stand for it.
 func (l *link) launch(c *call, tag uint16, serial uint32) {
-	flow := c.Flow
+	behind := transport.Call{Flow: c.Flow, Bulk: c.Bulk}
 	l.conn.Submit(&c.Call)
 	l.mu.Lock()
 	s := &l.slots[tag]
@@ -173,8 +173,8 @@ func (l *link) launch(c *call, tag uint16, serial uint32) {
 	}
 	l.mu.Unlock()
 	if wanted {
-		// Only the call's owner can withdraw it, so it may still be queued: a Tflush of its flow goes behind it.
-		l.flush(tag, serial, transport.Call{Flow: flow})
+		// Only the call's owner can withdraw it, so it may still be queued: a Tflush like it goes behind it.
+		l.flush(tag, serial, behind)
 	}
 }
 

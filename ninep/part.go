@@ -101,7 +101,7 @@ func (p *part) encode(l *link) {
 	h = binary.LittleEndian.AppendUint32(h, uint32(f.number))
 	h = binary.LittleEndian.AppendUint64(h, uint64(p.io.Offset)+uint64(p.pos))
 	h = binary.LittleEndian.AppendUint32(h, uint32(len(data)))
-	p.volume, p.Flow = f.volume, f.volume.options.Flow
+	p.volume, p.Flow, p.Bulk = f.volume, f.volume.options.Flow, true
 	p.Head, p.In, p.Out, p.Inside, p.Prefix, p.Reply = h, nil, nil, 0, nil, p.reply[:]
 	switch {
 	case p.io.write:

@@ -22,7 +22,7 @@ func (f *Fid) Readdir(ctx context.Context, offset uint64, buf []byte) ([]byte, e
 		var err error
 		n, err = l.fill(ctx, request{
 			message: &Treaddir{Fid: f.number, Offset: offset, Count: uint32(len(in))},
-			in:      in, flow: f.volume.options.Flow, fids: [2]*Fid{f},
+			in:      in, fids: [2]*Fid{f},
 		})
 		return err
 	})

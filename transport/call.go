@@ -53,9 +53,12 @@ type Call struct {
 	// so where that pays and where the payload fills all of In, which it needs
 	// for when it cannot.
 	Prefix []byte
-	// Flow is whose account the payload is charged to; nil: the connection's
-	// own, which has no limit.
+	// Flow is whose account the call is charged to; nil: the connection's own,
+	// which has no limit.
 	Flow *Flow
+	// Bulk says that the call is one of those that move the flow's payload, which
+	// wait for its limit in bytes. The flow's other calls do not wait for them.
+	Bulk bool
 	// Urgent lets the call use the room kept in reserve and pass every call
 	// that is not yet being sent, of its own flow too. It is for Tflush and
 	// Tclunk, which free what others wait for.

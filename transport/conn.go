@@ -25,8 +25,8 @@ type Conn interface {
 	// Submit gives the call to the transport. It never blocks on the peer. On
 	// a dead connection the call is completed with the reason.
 	//
-	// Calls of one flow go out in the order of submission, but urgent ones,
-	// which pass. Between flows there is no order.
+	// The bulk calls of one flow go out in the order of submission, and so do its
+	// others, but urgent ones, which pass. Otherwise there is no order.
 	Submit(*Call)
 	// Withdraw takes back a call that waits to be sent. True: no byte of it was
 	// given to the peer, it is the caller's again and Complete will not

@@ -4,7 +4,9 @@ import "time"
 
 // WindowOptions bound what a connection has in flight.
 type WindowOptions struct {
-	// Slots is how many calls may be in flight, 1 at least.
+	// Slots is how many calls may be in flight, 1 at least. One flow has no more
+	// than three quarters of them, so that a volume whose calls are answered late
+	// or never leaves room for others.
 	Slots int
 	// Bytes is how many payload bytes may be in flight; 0 is no limit. A single
 	// call with more goes alone.
@@ -21,7 +23,9 @@ type WindowOptions struct {
 // counts slots and payload bytes (the larger of Out, In and Inside) from Pop to Release,
 // serves the flows that have calls waiting in turn, call by call, and keeps a
 // reserve for urgent calls. When the call whose turn it is does not fit, all
-// wait for it: small calls cannot starve a large one.
+// wait for it: small calls cannot starve a large one. Only what a flow's own
+// limits hold back holds up nobody but its own flow's calls of the same kind,
+// bulk or not.
 //
 // What is in flight is a queue at the peer, and each call waits for all that is
 // ahead of it there. So as soon as there are several flows, all of them together
@@ -37,8 +41,9 @@ type Window struct {
 	inFlight int64
 	own      Flow
 	urgent   Queue
-	ring     flowRing
-	latest   *Flow // whose call was pushed last
+	ring     laneRing
+	most     int   // slots of one flow
+	latest   *Flow // whose call with payload was pushed last
 	sharing  int64 // payload bytes still to be admitted as those of one flow among others
 	shared   int64 // how many may be in flight meanwhile
 	epoch    time.Time
@@ -57,7 +62,9 @@ const (
 // NewWindow makes a Window with nothing in flight.
 func NewWindow(o WindowOptions) *Window {
 	o.Slots = max(o.Slots, 1)
-	return &Window{options: o, shared: o.Shared, epoch: time.Now()}
+	w := &Window{options: o, most: o.Slots - o.Slots/4, shared: o.Shared, epoch: time.Now()}
+	w.own.init()
+	return w
 }
 
 // Push queues a call for admission.
@@ -72,17 +79,15 @@ func (w *Window) Push(c *Call) {
 		return
 	}
 	f := c.account
-	if f != &w.own {
+	if f != &w.own && c.charge > 0 {
 		if w.latest != nil && w.latest != f {
 			w.sharing = sharingFor
 		}
 		w.latest = f
 	}
-	first := f.waiting.Empty()
-	f.waiting.Push(c)
-	if first && f.room(c.charge) {
-		w.ring.add(f)
-	}
+	l := f.lane(c)
+	l.waiting.Push(c)
+	w.requeue(l)
 }
 
 // Pop admits the next call there is room for and charges it; nil: none.
@@ -95,29 +100,35 @@ func (w *Window) Pop() *Call {
 	if w.used >= w.options.Slots {
 		return nil
 	}
-	for f := w.ring.head; f != nil; {
-		c, next := f.waiting.First(), f.next
+	for l := w.ring.head; l != nil; {
+		c, next := l.waiting.First(), l.next
 		switch {
-		case !f.room(c.charge):
-			w.ring.remove(f) // Release puts it back: a flow without room has calls in flight
+		case !w.allows(c):
+			w.ring.remove(l) // Release puts it back: a flow without room has calls in flight
 		case !w.room(c.charge):
 			return nil
-		case w.fair(f, c.charge):
-			w.ring.remove(f)
-			f.waiting.Pop()
+		case w.fair(l.flow, c.charge):
+			w.ring.remove(l)
+			l.waiting.Pop()
 			w.admit(c)
-			w.requeue(f)
+			w.requeue(l)
 			return c
 		}
-		f = next
+		l = next
 	}
 	return nil
+}
+
+// allows reports whether the limits of its own flow let c go.
+func (w *Window) allows(c *Call) bool {
+	f := c.account
+	return f.room(c.charge) && (f.slots < w.most || f == &w.own)
 }
 
 // fair reports whether f may have n bytes more in flight for the sake of other
 // flows.
 func (w *Window) fair(f *Flow, n int64) bool {
-	return w.sharing <= 0 || w.shared <= 0 || f.inFlight == 0 || w.inFlight+n <= w.shared
+	return w.sharing <= 0 || w.shared <= 0 || n == 0 || f.inFlight == 0 || w.inFlight+n <= w.shared
 }
 
 // learn takes in how long a call with payload was in flight. Now and then it
@@ -149,8 +160,12 @@ func (w *Window) Release(c *Call) {
 	}
 	w.used--
 	w.inFlight -= c.charge
-	c.account.inFlight -= c.charge
-	w.requeue(c.account)
+	f := c.account
+	f.inFlight -= c.charge
+	f.slots--
+	for i := range f.lanes {
+		w.requeue(&f.lanes[i])
+	}
 }
 
 // Remove takes back a call that Pop has not returned yet, and reports whether c
@@ -159,12 +174,15 @@ func (w *Window) Remove(c *Call) bool {
 	if w.urgent.Remove(c) {
 		return true
 	}
-	f := c.account
-	if f == nil || !f.waiting.Remove(c) {
+	if c.account == nil {
 		return false
 	}
-	w.ring.remove(f)
-	w.requeue(f)
+	l := c.account.lane(c)
+	if !l.waiting.Remove(c) {
+		return false
+	}
+	w.ring.remove(l)
+	w.requeue(l)
 	return true
 }
 
@@ -177,17 +195,18 @@ func (w *Window) admit(c *Call) *Call {
 		c.admitted = time.Since(w.epoch)
 	}
 	c.account.inFlight += c.charge
+	c.account.slots++
 	return c
 }
 
-// requeue puts f at the ring's end if its first waiting call may go.
-func (w *Window) requeue(f *Flow) {
-	if c := f.waiting.First(); c != nil && f.room(c.charge) {
-		w.ring.add(f)
+// requeue puts l at the ring's end if its first call may go.
+func (w *Window) requeue(l *lane) {
+	if c := l.waiting.First(); c != nil && w.allows(c) {
+		w.ring.add(l)
 	}
 }
 
 // room reports whether the window's bytes bear n more.
 func (w *Window) room(n int64) bool {
-	return w.options.Bytes <= 0 || w.inFlight == 0 || w.inFlight+n <= w.options.Bytes
+	return w.options.Bytes <= 0 || n == 0 || w.inFlight == 0 || w.inFlight+n <= w.options.Bytes
 }

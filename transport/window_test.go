@@ -81,7 +81,7 @@ func TestWindowServesFlowsInTurn(t *testing.T) {
 		order = append(order, c.Flow)
 		w.Release(c)
 	}
-	want := []*transport.Flow{greedy, greedy, modest, greedy, modest}
+	want := []*transport.Flow{greedy, modest, greedy, modest, greedy}
 	for i := range want {
 		if order[i] != want[i] {
 			t.Fatalf("call %d is of the wrong flow: two calls behind a hundred must go every other time", i)
@@ -116,6 +116,75 @@ func TestFlowAdmitsACallLargerThanItsLimitAlone(t *testing.T) {
 	}
 }
 
+// A flow whose calls are not answered leaves slots to others, whatever kind of
+// calls they are. A connection's own calls have all of them.
+func TestFlowLeavesSlots(t *testing.T) {
+	for name, size := range map[string]int{"bulk": 1, "others": 0} {
+		t.Run(name, func(t *testing.T) {
+			w := transport.NewWindow(transport.WindowOptions{Slots: 8})
+			stuck, other := transport.NewFlow(0), transport.NewFlow(0)
+			for range 10 {
+				c := read(stuck, size)
+				c.Bulk = size > 0
+				w.Push(c)
+			}
+			sent := popAll(w)
+			if len(sent) != 6 {
+				t.Fatalf("%d calls in flight, want three quarters of the slots", len(sent))
+			}
+			for range 10 {
+				pushAll(w, read(other, 1), read(nil, 1))
+			}
+			for _, c := range popAll(w) {
+				if c.Flow == stuck {
+					t.Error("a call more of the flow that had its slots")
+				}
+				w.Release(c)
+			}
+			w.Release(sent[0])
+			for c := w.Pop(); ; c = w.Pop() {
+				if c == nil {
+					t.Fatal("no call of the flow has gone, though it has a slot")
+				}
+				if c.Flow == stuck {
+					break
+				}
+				w.Release(c)
+			}
+		})
+	}
+	w := transport.NewWindow(transport.WindowOptions{Slots: 8})
+	for range 10 {
+		w.Push(read(nil, 1))
+	}
+	if got := len(popAll(w)); got != 8 {
+		t.Errorf("%d calls of the connection's own in flight, want one in each slot", got)
+	}
+}
+
+// Calls without payload pass those that wait for the flow's bytes, and keep
+// their order.
+func TestBulkCallsHoldUpNoOthers(t *testing.T) {
+	w := transport.NewWindow(transport.WindowOptions{Slots: 99, Bytes: 500})
+	f := transport.NewFlow(100)
+	bulk := func(n int) *transport.Call {
+		c := read(f, n)
+		c.Bulk = true
+		return c
+	}
+	first, second, flush := bulk(600), bulk(1), bulk(0)
+	pushAll(w, first, second, flush)
+	one, two := read(f, 0), read(f, 0)
+	pushAll(w, one, two)
+	if calls := popAll(w); len(calls) != 3 || calls[0] != first || calls[1] != one || calls[2] != two {
+		t.Fatalf("%d calls went, want the first bulk call and the two others in their order", len(calls))
+	}
+	w.Release(first)
+	if calls := popAll(w); len(calls) != 2 || calls[0] != second || calls[1] != flush {
+		t.Errorf("%d calls went after that, want the bulk calls in their order", len(calls))
+	}
+}
+
 func TestSetLimitHoldsForTheNextCall(t *testing.T) {
 	w := transport.NewWindow(transport.WindowOptions{Slots: 99})
 	f := transport.NewFlow(1)
@@ -138,8 +207,8 @@ func TestFlowsShareWhatIsInFlight(t *testing.T) {
 			w.Push(read(greedy, 5))
 		}
 		sent := popAll(w)
-		if len(sent) != 99 {
-			t.Fatalf("%d calls in flight of the only flow, want all that there are slots for", len(sent))
+		if len(sent) != 75 {
+			t.Fatalf("%d calls in flight of the only flow, want all that it has slots for", len(sent))
 		}
 		for range 100 {
 			w.Push(read(greedy, 5))
