@@ -28,8 +28,9 @@ func (s *Session) park(p *part) {
 	at, bounded := s.deadlineOf(io.LostTimeout)
 	wait := time.Until(at)
 	if bounded && wait <= 0 {
+		err := s.whyLost()
 		s.mu.Unlock()
-		p.finish(s.lostError())
+		p.finish(err)
 		return
 	}
 	k := &parking{part: p}
@@ -86,8 +87,9 @@ func lostTimeoutOf(ctx context.Context) time.Duration {
 
 // expire ends the wait of a part whose time is over.
 func (s *Session) expire(k *parking) {
+	err := s.lostError() // before the server can have come back
 	if s.unpark(k) {
-		k.part.finish(s.lostError())
+		k.part.finish(err)
 	}
 }
 

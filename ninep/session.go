@@ -209,7 +209,12 @@ func (s *Session) waitUp(ctx context.Context, up chan struct{}, deadline time.Ti
 	case <-up:
 		return nil
 	case <-expired:
-		return s.lostError()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.up != up {
+			return nil // it came back in the same moment
+		}
+		return s.whyLost()
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.closed:
@@ -226,6 +231,11 @@ func (s *Session) deadline(timeout time.Duration) (at time.Time, bounded bool) {
 func (s *Session) lostError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.whyLost()
+}
+
+// whyLost is lostError for one who holds s.mu.
+func (s *Session) whyLost() error {
 	if s.trouble == nil {
 		return ErrLost
 	}
