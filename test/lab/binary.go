@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,7 +12,11 @@ import (
 	"testing"
 )
 
-// Binary is the path of csi-9p, built once a run from the tree under test.
+// binaryEnv names the csi-9p to test where there is no Go to build it with.
+const binaryEnv = "CSI9P_TEST_BINARY"
+
+// Binary is the path of csi-9p, built once a run from the tree under test, or
+// that which CSI9P_TEST_BINARY in the environment names.
 func Binary(tb testing.TB) string {
 	tb.Helper()
 	path, err := binary()
@@ -22,6 +27,9 @@ func Binary(tb testing.TB) string {
 }
 
 var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(binaryEnv); path != "" {
+		return path, nil
+	}
 	dir, err := run()
 	if err != nil {
 		return "", err

@@ -15,6 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mountFlagsEnv names the flags that every mount of a run has besides its own:
+// what the share of [GivenServer] needs.
+const mountFlagsEnv = "CSI9P_TEST_MOUNT_FLAGS"
+
 // Mountpoint is a share mounted by a csi-9p process.
 type Mountpoint struct {
 	*Process
@@ -38,6 +42,7 @@ func MountWith(tb testing.TB, flags []string, url string, options ...string) *Mo
 	}
 	loop := IOURing(tb)
 	args := append([]string{"mount", "--foreground", "--io-uring=" + loop.String(), url, dir}, flags...)
+	args = append(args, strings.Fields(os.Getenv(mountFlagsEnv))...)
 	if len(options) > 0 {
 		args = append(args, "-o", strings.Join(options, ","))
 	}

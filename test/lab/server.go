@@ -2,15 +2,16 @@ package lab
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
 )
 
-// Server is a 9P server in a process of its own.
+// Server is a 9P server, in a process of its own unless it is a [GivenServer].
 type Server struct {
 	*Process
-	Name string // "exporter" or "diod"
+	Name string // "exporter", "diod" or "given"
 	URL  string // whose root is the exported directory
 	Root string // the exported directory
 }
@@ -25,6 +26,18 @@ func Diod(tb testing.TB, root string) *Server {
 	cmd := exec.Command("sh", "-c", `trap "" PIPE; exec "$@"`, "sh", diod, "--foreground", "--no-auth", "--no-userdb", "--logdest", "stderr",
 		"--config-file", "/dev/null", "--listen", "127.0.0.1:0", "--export", root)
 	return serve(tb, "diod", cmd, root, root)
+}
+
+// GivenServer is the server whose URL is in the environment as
+// CSI9P_TEST_SERVER, nil if there is none: one that runs already, in whose
+// empty share a test may do as it likes. Its directory and its process are out
+// of sight, so Root is "" and Process nil.
+func GivenServer() *Server {
+	url := os.Getenv("CSI9P_TEST_SERVER")
+	if url == "" {
+		return nil
+	}
+	return &Server{Name: "given", URL: url}
 }
 
 // Exporter runs `csi-9p serve` on a directory until the test ends.

@@ -24,9 +24,14 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// forServers runs a test on an empty directory exported by each server.
+// forServers runs a test on an empty directory exported by each server, or on
+// the share that the run was given.
 func forServers(t *testing.T, test func(t *testing.T, server *lab.Server)) {
 	t.Helper()
+	if given := lab.GivenServer(); given != nil {
+		t.Run(given.Name, func(t *testing.T) { test(t, given) })
+		return
+	}
 	t.Run("exporter", func(t *testing.T) { test(t, lab.Exporter(t, lab.Dir(t))) })
 	t.Run("diod", func(t *testing.T) { test(t, lab.Diod(t, lab.Dir(t))) })
 }

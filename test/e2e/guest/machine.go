@@ -20,6 +20,8 @@ type machine struct {
 	*qemu.Machine
 	order.Hello
 
+	services *services // beside it
+
 	orders  *order.Port
 	console string // path of what it has printed
 	seen    int64  // how much of that has been shown
@@ -95,7 +97,7 @@ func (m *machine) end() error {
 	if err == nil {
 		err = m.Wait(ctx)
 	}
-	return errors.Join(err, m.Stop())
+	return errors.Join(err, m.Stop(), m.services.stop())
 }
 
 // showConsole returns an error that has what the guest printed since it was last called, nil if that is nothing.

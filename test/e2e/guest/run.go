@@ -55,7 +55,7 @@ func (l *Lab) Prove(ctx context.Context) error {
 				continue
 			}
 			matched = true
-			l.guest(ctx, suite, k, qemu.Config{Accelerator: accelerator, IOMMU: iommu}, chosen)
+			l.guest(ctx, suite, k, kind, qemu.Config{Accelerator: accelerator, IOMMU: iommu}, chosen)
 		}
 	}
 	if !matched {
@@ -76,7 +76,8 @@ func nameOf(k *kernel.Kernel, kind guestKind) string {
 func (l *Lab) choose(suite string, kind guestKind) []step {
 	all := steps
 	if len(l.Exec) > 0 {
-		all = []step{{name: execName, args: append([]string{"/bin/" + execName}, l.Exec[1:]...), timeout: 10 * time.Minute}}
+		call := append([]string{"/bin/" + execName}, l.Exec[1:]...)
+		all = []step{{name: execName, args: func(site) []string { return call }, timeout: 10 * time.Minute}}
 	}
 	var chosen []step
 	for _, s := range all {
@@ -88,12 +89,12 @@ func (l *Lab) choose(suite string, kind guestKind) []step {
 }
 
 // guest boots one guest, runs the steps and ends it.
-func (l *Lab) guest(ctx context.Context, suite string, k *kernel.Kernel, c qemu.Config, chosen []step) {
+func (l *Lab) guest(ctx context.Context, suite string, k *kernel.Kernel, kind guestKind, c qemu.Config, chosen []step) {
 	started := time.Now()
 	m, err := l.boot(ctx, suite, k, c, bootPatience)
 	about := ""
 	if err == nil {
-		about = fmt.Sprintf("Linux %s on %s, %s", m.Kernel, strings.ToUpper(string(c.Accelerator)), map[bool]string{true: "a device behind a vIOMMU", false: "no vIOMMU"}[m.IOMMU])
+		about = fmt.Sprintf("Linux %s on %s, %s", m.Kernel, strings.ToUpper(string(c.Accelerator)), map[bool]string{true: "devices behind a vIOMMU", false: "no vIOMMU"}[m.IOMMU])
 	}
 	l.Report.Add(report.Case{Suite: suite, Name: "boot", About: about}.End(started, err))
 	for _, s := range chosen {
@@ -103,7 +104,8 @@ func (l *Lab) guest(ctx context.Context, suite string, k *kernel.Kernel, c qemu.
 			l.Report.Add(one)
 			continue
 		}
-		err = l.step(ctx, m, s, one)
+		x := site{guestKind: kind, exporter: m.services.exporter}
+		err = l.step(ctx, m, s.order(x), one)
 	}
 	if m != nil {
 		started = time.Now()
@@ -122,13 +124,23 @@ func (l *Lab) boot(ctx context.Context, name string, k *kernel.Kernel, c qemu.Co
 	if err := l.writeInitramfs(c.Initramfs, k); err != nil {
 		return nil, err
 	}
-	return boot(ctx, c, patience)
+	beside, err := startServices(ctx, l.Bin["csi-9p"], c.Share, dir, filepath.Join(l.Reports, name))
+	if err != nil {
+		return nil, err
+	}
+	c.Virtiofsd = beside.virtiofsd
+	m, err := boot(ctx, c, patience)
+	if err != nil {
+		return nil, errors.Join(err, beside.stop())
+	}
+	m.services = beside
+	return m, nil
 }
 
 // step runs one step and reports it. It returns an error if the guest is lost.
-func (l *Lab) step(ctx context.Context, m *machine, s step, one report.Case) error {
+func (l *Lab) step(ctx context.Context, m *machine, s order.Step, one report.Case) error {
 	started := time.Now()
-	outcome, lost := m.run(ctx, s.order())
+	outcome, lost := m.run(ctx, s)
 	err := lost
 	if lost == nil {
 		err = verdict(outcome)
@@ -137,7 +149,7 @@ func (l *Lab) step(ctx context.Context, m *machine, s step, one report.Case) err
 	console := m.showConsole()
 	if err != nil {
 		err = errors.Join(err, console)
-	} else if s.name == execName {
+	} else if s.Name == execName {
 		l.Report.Progress("%s", outcome.Output)
 	}
 	l.Report.Add(one.End(started, errors.Join(err, l.save(one, outcome))))

@@ -1,6 +1,8 @@
 package guest
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/csi-9p/csi-9p/test/e2e/guest/order"
@@ -11,17 +13,9 @@ import (
 type step struct {
 	name, about string
 	on          func(guestKind) bool // nil: every guest
-	args        []string
-	env         []string
-	timeout     time.Duration // 0: a minute
-}
-
-// order is the step as the guest is told of it.
-func (s step) order() order.Step {
-	if s.timeout == 0 {
-		s.timeout = time.Minute
-	}
-	return order.Step{Name: s.name, Args: s.args, Env: s.env, Timeout: s.timeout}
+	args        func(site) []string  // the program and its arguments
+	env         func(site) []string  // nil: none
+	timeout     time.Duration        // 0: two minutes
 }
 
 // guestKind is what guests differ in.
@@ -30,20 +24,77 @@ type guestKind struct {
 	iommu  bool
 }
 
-// test is the call of a test program, for the tests that match.
-func test(program, pattern string) []string {
-	return []string{"/bin/" + program, "-test.v", "-test.run", pattern, "-test.failfast"}
+// site is where a step runs.
+type site struct {
+	guestKind
+	exporter string // URL of the share by way of csi-9p serve on this machine
 }
 
-// inside is the call of a scenario of the program inside.
-func scenario(args ...string) []string { return append([]string{"/init"}, args...) }
+// server is the URL of the share by virtio.
+func (site) server() string { return "virtio://" + qemu.Tags[0] }
+
+// flags are those that csi-9p needs to drive the device.
+func (x site) flags() []string {
+	if x.iommu {
+		return nil
+	}
+	return []string{"--allow-unsafe-dma"}
+}
+
+// order is the step as the guest is told of it.
+func (s step) order(x site) order.Step {
+	o := order.Step{Name: s.name, Args: s.args(x), Timeout: s.timeout}
+	if s.env != nil {
+		o.Env = s.env(x)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 2 * time.Minute
+	}
+	return o
+}
+
+// test is the call of a test program, for the tests that match.
+func test(program, pattern string) func(site) []string {
+	return func(site) []string {
+		return []string{"/bin/" + program, "-test.v", "-test.run", pattern}
+	}
+}
+
+// scenario is the call of a scenario of the program inside.
+func scenario(args ...string) func(site) []string {
+	return func(site) []string { return append([]string{"/init"}, args...) }
+}
+
+// onNetwork is the call of a scenario with the share by way of the exporter on this machine.
+func onNetwork(name string) func(site) []string {
+	return func(x site) []string { return []string{"/init", name, x.exporter, x.exporter} }
+}
 
 // steps are what the lab shows, in this order.
-var steps = []step{
+var steps = slices.Concat(systemSteps, networkSteps)
+
+// systemSteps show that the guest is what the others take it for.
+var systemSteps = []step{
 	{name: "v9fs", about: "the guest has the share: the kernel's own client mounts it, the host sees what it writes",
-		args: scenario("v9fs", qemu.Tag)},
+		args: scenario("v9fs", qemu.Tags[0])},
 	{name: "vsock-transport", about: "the vsock transport carries messages",
 		args: test("dial.test", "^TestVSock$")},
 	{name: "vsock-mount", about: "an exporter and a mount on a vsock: what one side writes, the other reads",
 		args: scenario("vsock")},
+}
+
+// networkSteps show the driver on the guest's kernel, with the share from the network.
+var networkSteps = []step{
+	{name: "tcp-driver", about: "a volume from CreateVolume to DeleteVolume over TCP, its files compared on the host",
+		args: onNetwork("driver")},
+	{name: "tcp-killed-mounter", about: "a mounter killed at work over TCP: its successor serves the volume",
+		args: onNetwork("killed-mounter")},
+	{name: "torture", about: "random operations on files, on this kernel's FUSE, against the exporter",
+		on:   func(k guestKind) bool { return k.iommu }, // which makes no difference
+		args: test("mount.test", "^TestTorture$/exporter"), env: testEnv, timeout: 5 * time.Minute},
+}
+
+// testEnv has the tests of this repository use what the guest has.
+func testEnv(x site) []string {
+	return []string{"CSI9P_TEST_BINARY=/bin/csi-9p", "CSI9P_TEST_MOUNT_FLAGS=" + strings.Join(x.flags(), " ")}
 }

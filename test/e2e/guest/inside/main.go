@@ -15,8 +15,11 @@ import (
 
 // scenarios are the verbs. Each gets the arguments that follow.
 var scenarios = map[string]func(context.Context, []string) error{
-	"v9fs":  v9fs,
-	"vsock": vsock,
+	"driver":         lifeOfAVolume,
+	"killed-mounter": killedMounter,
+	"tree":           tree,
+	"v9fs":           v9fs,
+	"vsock":          vsock,
 }
 
 // serveVerb is the verb of the process that obeys the lab.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,17 @@ func (p *process) await(ctx context.Context, holds func() error) error {
 			return p.explain(errors.Join(ctx.Err(), err))
 		case <-time.After(5 * time.Millisecond):
 		}
+	}
+}
+
+// hasLogged is for await: it holds once the process has logged that.
+func (p *process) hasLogged(text string) func() error {
+	return func() error {
+		log, err := os.ReadFile(p.log)
+		if err == nil && !bytes.Contains(log, []byte(text)) {
+			err = fmt.Errorf("it has not logged %q", text)
+		}
+		return err
 	}
 }
 

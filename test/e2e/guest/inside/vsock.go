@@ -28,6 +28,9 @@ func vsock(ctx context.Context, _ []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.end()) }()
+	if err := server.await(ctx, server.hasLogged("exporting")); err != nil {
+		return err
+	}
 	client, err := startMount(ctx, dir, url, mount, "cache=close-to-open")
 	if err != nil {
 		return err

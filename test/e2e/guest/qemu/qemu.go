@@ -29,51 +29,68 @@ const (
 // Config says what a machine is.
 type Config struct {
 	Accelerator Accelerator
-	IOMMU       bool // its virtio-9p device is behind one
+	IOMMU       bool // the virtio-9p devices of [Tags] are behind one
 	Kernel      string
 	Initramfs   string
-	Share       string   // directory that is shared under the mount tag [Tag]
+	Share       string   // directory that is shared under each of [Tags] and [KernelTags]
 	Console     string   // file that the console is written to
 	Virtiofsd   string   // socket of a virtiofsd that serves the same directory under [VirtiofsTag]; "" for none
 	Environment []string // of QEMU
 }
 
-// The names by which the guest knows what is shared.
-const (
-	Tag         = "share0"
-	VirtiofsTag = "vfs0"
+// The names by which the guest knows what is shared. A device has one client at a time, so there are several with the same
+// directory.
+var (
+	Tags       = []string{"share0", "share1", "share2"}    // for the driver
+	KernelTags = []string{"kernel0", "kernel1", "kernel2"} // for the kernel's client, never behind an IOMMU, which would slow it down
 )
 
-// memory is what the guest has. Its initramfs lies in it.
-const memory = "2G"
+// VirtiofsTag is the name of the directory as virtiofs has it.
+const VirtiofsTag = "vfs0"
+
+const (
+	memory    = "3G" // of the guest; its initramfs lies in it
+	hugePages = "96" // of 2 MiB each, for a driver without an IOMMU
+)
 
 // program is QEMU's.
 const program = "qemu-system-x86_64"
 
 // arguments returns the command line. The ports of the virtio console are connections that QEMU inherits.
 func (c Config) arguments(orders, host int) []string {
-	accelerator, device, command := "tcg,thread=multi", "virtio-9p-pci,fsdev=share,mount_tag="+Tag, "console=ttyS0 panic=-1 quiet"
+	const device = "virtio-9p-pci,fsdev=share,mount_tag="
+	accelerator, ours, kernel := "tcg,thread=multi", device, "hugepages="+hugePages
 	args := []string{"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none", "-cpu", "max", "-smp", "2", "-m", memory}
 	if c.Accelerator == KVM {
 		accelerator = "kvm"
 	}
 	if c.IOMMU {
 		args = append(args, "-device", "intel-iommu,intremap=off")
-		device += ",iommu_platform=on,disable-legacy=on"
-		command += " intel_iommu=on"
+		ours = "virtio-9p-pci,iommu_platform=on,disable-legacy=on,fsdev=share,mount_tag="
+		kernel = "intel_iommu=on"
 	}
-	return append(args,
+	args = append(args,
 		"-accel", accelerator,
 		"-machine", "q35,memory-backend=memory",
 		"-object", "memory-backend-memfd,id=memory,size="+memory+",share=on",
-		"-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", command,
+		"-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", "console=ttyS0 panic=-1 quiet "+kernel,
 		"-chardev", "file,id=console,path="+c.Console, "-serial", "chardev:console",
 		"-device", "virtio-serial-pci",
 		"-chardev", fmt.Sprintf("socket,id=orders,fd=%d", orders), "-device", "virtserialport,chardev=orders,name="+order.Orders,
 		"-chardev", fmt.Sprintf("socket,id=host,fd=%d", host), "-device", "virtserialport,chardev=host,name="+order.Host,
 		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
-		"-fsdev", "local,id=share,security_model=none,multidevs=remap,path="+c.Share, "-device", device,
+		"-fsdev", "local,id=share,security_model=none,multidevs=remap,path="+c.Share,
 	)
+	for _, tag := range Tags {
+		args = append(args, "-device", ours+tag)
+	}
+	for _, tag := range KernelTags {
+		args = append(args, "-device", device+tag)
+	}
+	if c.Virtiofsd != "" {
+		args = append(args, "-chardev", "socket,id=virtiofs,path="+c.Virtiofsd, "-device", "vhost-user-fs-pci,chardev=virtiofs,tag="+VirtiofsTag)
+	}
+	return args
 }
 
 // Machine is one that runs.
@@ -103,11 +120,7 @@ func Start(c Config) (*Machine, error) {
 		}
 		*end, files = conn, append(files, f)
 	}
-	args := c.arguments(3, 4)
-	if c.Virtiofsd != "" {
-		args = append(args, "-chardev", "socket,id=virtiofs,path="+c.Virtiofsd, "-device", "vhost-user-fs-pci,chardev=virtiofs,tag="+VirtiofsTag)
-	}
-	m.cmd = exec.Command(program, args...)
+	m.cmd = exec.Command(program, c.arguments(3, 4)...)
 	m.cmd.ExtraFiles, m.cmd.Stderr = files, &m.stderr
 	m.cmd.Env = append(os.Environ(), c.Environment...)
 	m.cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}

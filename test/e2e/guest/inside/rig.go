@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// rig is the driver, with all of its processes in the guest.
+type rig struct {
+	dir     string // of sockets, logs and mounts
+	share   share
+	mounter *process
+	others  []*process
+	conns   []*grpc.ClientConn
+
+	controller csi.ControllerClient
+	node       csi.NodeClient
+}
+
+// share is where volumes are made.
+type share struct {
+	server     string   // URL for the node
+	controller string   // URL of the same tree for the controller
+	flags      []string // of the mounter
+}
+
+// shareOf is the share that a scenario's arguments name: the server's URL, that for the controller, flags of the mounter.
+func shareOf(args []string) (share, error) {
+	if len(args) < 2 {
+		return share{}, errors.New("the scenario wants the URL of a share, one for the controller, and flags for the mounter")
+	}
+	return share{server: args[0], controller: args[1], flags: args[2:]}, nil
+}
+
+// startDriver starts the controller, the mounter and the node service.
+func startDriver(ctx context.Context, s share) (*rig, error) {
+	dir, err := os.MkdirTemp("", "driver-")
+	if err != nil {
+		return nil, err
+	}
+	r := &rig{dir: dir, share: s}
+	err = errors.Join(r.startMounter(ctx),
+		r.start(ctx, "controller.sock", "controller", "--endpoint", r.endpoint("controller.sock")),
+		r.start(ctx, "node.sock", "node", "--endpoint", r.endpoint("node.sock"), "--nodeid", "guest", "--mounter", r.endpoint("mounter.sock")))
+	if err != nil {
+		return nil, errors.Join(err, r.stop())
+	}
+	controller, err1 := r.connect("controller.sock")
+	node, err2 := r.connect("node.sock")
+	r.controller, r.node = csi.NewControllerClient(controller), csi.NewNodeClient(node)
+	return r, errors.Join(err1, err2)
+}
+
+func (r *rig) path(name string) string     { return filepath.Join(r.dir, name) }
+func (r *rig) endpoint(name string) string { return "unix://" + r.path(name) }
+
+func (r *rig) startMounter(ctx context.Context) error {
+	p, err := start(r.dir, append([]string{"mounter", "--listen", r.endpoint("mounter.sock")}, r.share.flags...)...)
+	if err != nil {
+		return err
+	}
+	r.mounter = p
+	return p.await(ctx, r.listens("mounter.sock"))
+}
+
+func (r *rig) start(ctx context.Context, socket string, args ...string) error {
+	p, err := start(r.dir, args...)
+	if err != nil {
+		return err
+	}
+	r.others = append(r.others, p)
+	return p.await(ctx, r.listens(socket))
+}
+
+func (r *rig) listens(socket string) func() error {
+	return func() error {
+		conn, err := net.Dial("unix", r.path(socket))
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+}
+
+func (r *rig) connect(socket string) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient(r.endpoint(socket), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err == nil {
+		r.conns = append(r.conns, conn)
+	}
+	return conn, err
+}
+
+// stop ends the processes, the mounter last, and removes what they leave.
+func (r *rig) stop() error {
+	var errs []error
+	for _, conn := range r.conns {
+		errs = append(errs, conn.Close())
+	}
+	for _, p := range slices.Backward(r.others) {
+		errs = append(errs, p.end())
+	}
+	if r.mounter != nil {
+		errs = append(errs, r.mounter.end())
+	}
+	return errors.Join(append(errs, os.RemoveAll(r.dir))...)
+}
+
+// logs adds what the processes logged to an error, nil excepted.
+func (r *rig) logs(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, p := range append(slices.Clone(r.others), r.mounter) {
+		err = p.explain(err)
+	}
+	return err
+}
+
+// volume is one on its way through the driver.
+type volume struct {
+	*rig
+	*csi.Volume
+	name string // of its directory on the share
+}
+
+func capability() *csi.VolumeCapability {
+	return &csi.VolumeCapability{
+		AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{}},
+		AccessMode: &csi.VolumeCapability_AccessMode{Mode: csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER},
+	}
+}
+
+// create has the controller make a volume, with parameters besides those that say where.
+func (r *rig) create(ctx context.Context, name string, parameters map[string]string) (*volume, error) {
+	all := map[string]string{"server": r.share.server}
+	if r.share.controller != r.share.server {
+		all["controllerServer"] = r.share.controller
+	}
+	for key, value := range parameters {
+		all[key] = value
+	}
+	answer, err := r.controller.CreateVolume(ctx, &csi.CreateVolumeRequest{
+		Name: name, Parameters: all, VolumeCapabilities: []*csi.VolumeCapability{capability()},
+		CapacityRange: &csi.CapacityRange{RequiredBytes: 1 << 30},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("CreateVolume: %w", err)
+	}
+	return &volume{rig: r, Volume: answer.GetVolume(), name: name}, nil
+}
+
+func (v *volume) staging() string { return v.path(v.name + "/staging") }
+func (v *volume) target() string  { return v.path(v.name + "/pod/data") }
+
+// stage mounts the volume, as for the first pod, and binds it for the pod.
+func (v *volume) stage(ctx context.Context) error {
+	for _, dir := range []string{v.staging(), filepath.Dir(v.target())} {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return err
+		}
+	}
+	_, err := v.node.NodeStageVolume(ctx, &csi.NodeStageVolumeRequest{
+		VolumeId: v.GetVolumeId(), StagingTargetPath: v.staging(), VolumeCapability: capability(), VolumeContext: v.GetVolumeContext(),
+	})
+	if err != nil {
+		return fmt.Errorf("NodeStageVolume: %w", err)
+	}
+	_, err = v.node.NodePublishVolume(ctx, &csi.NodePublishVolumeRequest{
+		VolumeId: v.GetVolumeId(), StagingTargetPath: v.staging(), TargetPath: v.target(),
+		VolumeCapability: capability(), VolumeContext: v.GetVolumeContext(),
+	})
+	if err != nil {
+		return fmt.Errorf("NodePublishVolume: %w", err)
+	}
+	return nil
+}
+
+// unstage takes back what stage did.
+func (v *volume) unstage(ctx context.Context) error {
+	_, err := v.node.NodeUnpublishVolume(ctx, &csi.NodeUnpublishVolumeRequest{VolumeId: v.GetVolumeId(), TargetPath: v.target()})
+	if err != nil {
+		return fmt.Errorf("NodeUnpublishVolume: %w", err)
+	}
+	_, err = v.node.NodeUnstageVolume(ctx, &csi.NodeUnstageVolumeRequest{VolumeId: v.GetVolumeId(), StagingTargetPath: v.staging()})
+	if err != nil {
+		return fmt.Errorf("NodeUnstageVolume: %w", err)
+	}
+	return nil
+}
+
+func (v *volume) remove(ctx context.Context) error {
+	_, err := v.controller.DeleteVolume(ctx, &csi.DeleteVolumeRequest{VolumeId: v.GetVolumeId()})
+	if err != nil {
+		return fmt.Errorf("DeleteVolume: %w", err)
+	}
+	return nil
+}
