@@ -116,7 +116,7 @@ func (l *link) wait() {
 // submit gives the call a tag and sends it. It never blocks: without a free tag the call waits for one, and on a dead
 // link its receiver is told at once.
 func (l *link) submit(c *call) {
-	c.link, c.Done, c.N, c.Pipe, c.Copied, c.Err, c.unsent = l, c, 0, nil, 0, nil, false
+	c.link, c.Done, c.N, c.Pipe, c.Copied, c.Bounced, c.Err, c.unsent = l, c, 0, nil, 0, 0, nil, false
 	c.started = l.counters.now()
 	l.mu.Lock()
 	switch {

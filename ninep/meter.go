@@ -13,7 +13,7 @@ type Paths struct {
 	Spliced   uint64 // through a pipe, without even being placed
 	Off       uint64 // copied because of ZeroCopyOff
 	Small     uint64 // copied because that costs less: below the threshold, or read ahead with other replies
-	Transport uint64 // copied because the transport cannot do otherwise
+	Transport uint64 // copied because the transport cannot do otherwise, or not from or to that memory
 }
 
 // Paths returns the counts so far.
@@ -32,7 +32,8 @@ func (m *Meter) count(c *call) {
 	case kind == TypeTwrite && !c.link.zeroCopy:
 		m.sent.transport.Add(uint64(len(c.Out) + c.Inside))
 	case kind == TypeTwrite:
-		m.sent.placed.Add(uint64(len(c.Out)))
+		m.sent.placed.Add(uint64(len(c.Out) - c.Bounced))
+		m.sent.transport.Add(uint64(c.Bounced))
 		m.sent.small.Add(uint64(c.Inside))
 	case off && len(c.Reply) > ReadHeadSize && MsgType(c.Reply[4]) == kind+1:
 		m.received.off.Add(uint64(len(c.Reply) - ReadHeadSize))
@@ -43,7 +44,8 @@ func (m *Meter) count(c *call) {
 		m.received.spliced.Add(uint64(c.N))
 	default:
 		m.received.placed.Add(uint64(max(0, c.N-c.Copied)))
-		m.received.small.Add(uint64(c.Copied))
+		m.received.small.Add(uint64(c.Copied - c.Bounced))
+		m.received.transport.Add(uint64(c.Bounced))
 	}
 }
 

@@ -28,17 +28,22 @@ type ArenaOptions struct {
 	// Limit is how many bytes all slots in use may have together, SlotSize at
 	// least.
 	Limit int64
+	// Memory is where the memory comes from; nil: of anonymous pages.
+	Memory *Memory
 }
 
 // Arena is payload memory outside the Go heap: page-aligned slots of 4 KiB,
 // 64 KiB and SlotSize (whole pages each), from anonymous mappings that cost
 // memory only once touched. Slots in use and free slots kept warm are never
-// more than Limit bytes together. An Arena is safe for concurrent use.
+// more than Limit bytes together. Memory that a device reaches is different: all
+// of it is there from the start, and a quarter more than Limit for small slots. An
+// Arena is safe for concurrent use.
 type Arena struct {
 	limit   int64
 	budget  *semaphore.Weighted
 	closing context.Context // done when Close begins
 	close   context.CancelFunc
+	fixed   func() error // frees memory that a device reaches; nil: it is anonymous
 
 	mu      sync.Mutex
 	classes []class // ascending by size
@@ -50,7 +55,7 @@ type Arena struct {
 // class is the slots of one size.
 type class struct {
 	size   int
-	region []byte // as much as Limit holds of them
+	region []byte // as much as Limit holds of them; of small ones that a device reaches, smallShare of it
 	carved int    // bytes of region that are slots by now
 	warm   *Slot  // free, pages may be resident; the last used comes first
 	cold   *Slot  // free, pages given back
@@ -69,14 +74,57 @@ func NewArena(o ArenaOptions) (*Arena, error) {
 		if size > roundUp(o.SlotSize, page) || len(a.classes) > 0 && a.classes[len(a.classes)-1].size >= size {
 			continue
 		}
-		region, err := unix.Mmap(-1, 0, int(o.Limit)/size*size, unix.PROT_READ|unix.PROT_WRITE,
-			unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("transport: mapping an arena of %d bytes: %w", o.Limit, err), a.unmap())
-		}
-		a.classes = append(a.classes, class{size: size, region: region})
+		a.classes = append(a.classes, class{size: size})
+	}
+	reserve := a.reserve
+	if o.Memory.fixed() {
+		reserve = func() error { return a.reserveFixed(o.Memory) }
+	}
+	if err := reserve(); err != nil {
+		return nil, err
 	}
 	return a, nil
+}
+
+// reserve maps anonymous memory for every class.
+func (a *Arena) reserve() error {
+	for i := range a.classes {
+		c := &a.classes[i]
+		region, err := unix.Mmap(-1, 0, int(a.limit)/c.size*c.size, unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+		if err != nil {
+			return errors.Join(fmt.Errorf("transport: mapping an arena of %d bytes: %w", a.limit, err), a.unmap())
+		}
+		c.region = region
+	}
+	return nil
+}
+
+// smallShare is which part of Limit each class of small slots has of memory that a
+// device reaches: what there is no small slot for takes a larger one.
+const smallShare = 8
+
+// reserveFixed has memory that a device reaches for every class, the largest
+// slots first, whose alignment keeps them in one piece.
+func (a *Arena) reserveFixed(m *Memory) error {
+	sizes, total := make([]int, len(a.classes)), 0
+	for i, c := range a.classes {
+		limit := int(a.limit)
+		if i < len(a.classes)-1 {
+			limit /= smallShare
+		}
+		sizes[i] = limit / c.size * c.size
+		total += sizes[i]
+	}
+	b, free, err := m.alloc(total)
+	if err != nil {
+		return fmt.Errorf("transport: an arena of %d bytes that the device reaches: %w", total, err)
+	}
+	a.fixed = free
+	for i := len(a.classes) - 1; i >= 0; i-- {
+		a.classes[i].region, b = b[:sizes[i]:sizes[i]], b[sizes[i]:]
+	}
+	return nil
 }
 
 // Get returns a slot of n bytes at least, and waits for one, first come first
@@ -88,14 +136,19 @@ func (a *Arena) Get(ctx context.Context, n int) (*Slot, error) {
 	if c == nil {
 		return nil, fmt.Errorf("%w: %d bytes asked, a slot has %d", ErrSlotSize, n, a.classes[len(a.classes)-1].size)
 	}
-	if err := a.acquire(ctx, int64(c.size)); err != nil {
-		return nil, err
+	for ; ; c = a.class(c.size + 1) { // the largest slots are as many as the budget has
+		if err := a.acquire(ctx, int64(c.size)); err != nil {
+			return nil, err
+		}
+		s, more := a.take(c)
+		if s != nil {
+			return s, nil
+		}
+		a.budget.Release(int64(c.size))
+		if !more {
+			return nil, ErrClosed
+		}
 	}
-	if s := a.take(c); s != nil {
-		return s, nil
-	}
-	a.budget.Release(int64(c.size))
-	return nil, ErrClosed
 }
 
 // acquire charges the budget with n bytes, and waits for them as long as the arena is open.
@@ -120,15 +173,17 @@ func (a *Arena) acquire(ctx context.Context, n int64) error {
 
 // TryGet is Get without waiting: nil when a slot of n bytes is not to be had now.
 func (a *Arena) TryGet(n int) *Slot {
-	c := a.class(n)
-	if c == nil || !a.budget.TryAcquire(int64(c.size)) {
-		return nil
-	}
-	s := a.take(c)
-	if s == nil {
+	for c := a.class(n); c != nil && a.budget.TryAcquire(int64(c.size)); c = a.class(c.size + 1) {
+		s, more := a.take(c)
+		if s != nil {
+			return s
+		}
 		a.budget.Release(int64(c.size))
+		if !more {
+			break
+		}
 	}
-	return s
+	return nil
 }
 
 // Usage returns the bytes of the slots in use, and how many they may be.
@@ -164,14 +219,15 @@ func (a *Arena) class(n int) *class {
 	return nil
 }
 
-// take hands out a slot that the budget has been charged for; nil once closed.
-func (a *Arena) take(c *class) *Slot {
+// take hands out a slot that the budget has been charged for; nil when there is
+// none of that class, or, without more, once closed.
+func (a *Arena) take(c *class) (s *Slot, more bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
-		return nil
+		return nil, false
 	}
-	s := c.warm
+	s = c.warm
 	switch {
 	case s != nil:
 		c.warm = s.next
@@ -179,6 +235,8 @@ func (a *Arena) take(c *class) *Slot {
 	case c.cold != nil:
 		s = c.cold
 		c.cold = s.next
+	case c.carved == len(c.region):
+		return nil, true
 	default:
 		s = &Slot{arena: a, class: c, bytes: c.region[c.carved : c.carved+c.size : c.carved+c.size]}
 		c.carved += c.size
@@ -186,12 +244,16 @@ func (a *Arena) take(c *class) *Slot {
 	s.next, s.free = nil, false
 	a.used += int64(c.size)
 	a.cool()
-	return s
+	return s, true
 }
 
 // cool gives pages of free slots back to the system until what is resident
 // keeps to the limit. It has work only when the mix of sizes asked for changes.
+// Pages that a device reaches stay: it would go on writing to the old ones.
 func (a *Arena) cool() {
+	if a.fixed != nil {
+		return
+	}
 	for i := len(a.classes) - 1; i >= 0; i-- {
 		c := &a.classes[i]
 		for a.used+a.warm > a.limit && c.warm != nil {
@@ -208,9 +270,14 @@ func (a *Arena) cool() {
 // unmap gives all regions back.
 func (a *Arena) unmap() error {
 	var errs []error
+	if a.fixed != nil {
+		errs = append(errs, a.fixed())
+	}
 	for i := range a.classes {
 		c := &a.classes[i]
-		errs = append(errs, unix.Munmap(c.region))
+		if a.fixed == nil && c.region != nil {
+			errs = append(errs, unix.Munmap(c.region))
+		}
 		c.region, c.warm, c.cold = nil, nil, nil
 	}
 	return errors.Join(errs...)

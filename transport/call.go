@@ -74,6 +74,10 @@ type Call struct {
 	// Copied is set before Complete: how many of the N bytes came by way of a
 	// buffer in this process.
 	Copied int
+	// Bounced is set before Complete: how many bytes of Out and In went by way of a
+	// buffer because they lie where a device does not reach. Those of In are among
+	// Copied.
+	Bounced int
 	// Err is set before Complete: nil when Reply holds a reply, an error reply
 	// included; else why the connection died, or ErrInvalidCall.
 	Err error

@@ -56,7 +56,7 @@ type Conn interface {
 
 // Traits are a connection's preferences and limits.
 type Traits struct {
-	// Name is the transport's name as in a server's URL: "tcp", "tls", "unix", "vsock".
+	// Name is the transport's name as in a server's URL: "tcp", "tls", "unix", "vsock", "virtio".
 	Name string
 	// MaxMsize is the largest message the transport takes, in bytes.
 	MaxMsize uint32

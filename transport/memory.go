@@ -102,10 +102,10 @@ func (m *Memory) fixed() bool {
 }
 
 // alloc returns n bytes from the device's Alloc, within reach of the device if there is one now.
-func (m *Memory) alloc(n int) (b []byte, free func() error, err error) {
+func (m *Memory) alloc(n int) ([]byte, func() error, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b, free, err = m.source.Alloc(n)
+	b, free, err := m.source.Alloc(n)
 	if err != nil {
 		return nil, nil, err
 	}

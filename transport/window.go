@@ -92,10 +92,8 @@ func (w *Window) Push(c *Call) {
 
 // Pop admits the next call there is room for and charges it; nil: none.
 func (w *Window) Pop() *Call {
-	if w.used < w.options.Slots+w.options.Reserve {
-		if c := w.urgent.Pop(); c != nil {
-			return w.admit(c)
-		}
+	if c := w.PopUrgent(); c != nil {
+		return c
 	}
 	if w.used >= w.options.Slots {
 		return nil
@@ -123,6 +121,16 @@ func (w *Window) Pop() *Call {
 func (w *Window) allows(c *Call) bool {
 	f := c.account
 	return f.room(c.charge) && (f.slots < w.most || f == &w.own)
+}
+
+// PopUrgent is Pop of none but urgent calls.
+func (w *Window) PopUrgent() *Call {
+	if w.used < w.options.Slots+w.options.Reserve {
+		if c := w.urgent.Pop(); c != nil {
+			return w.admit(c)
+		}
+	}
+	return nil
 }
 
 // fair reports whether f may have n bytes more in flight for the sake of other

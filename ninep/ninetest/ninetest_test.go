@@ -2,6 +2,7 @@ package ninetest_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -19,6 +20,8 @@ import (
 	"github.com/csi-9p/csi-9p/transport/mtls/mtlstest"
 	"github.com/csi-9p/csi-9p/transport/posted"
 	"github.com/csi-9p/csi-9p/transport/stream"
+	"github.com/csi-9p/csi-9p/transport/virtio"
+	"github.com/csi-9p/csi-9p/transport/virtio/virtiotest"
 )
 
 func TestMain(m *testing.M) { lab.Main(m, nil) }
@@ -118,6 +121,28 @@ func TestExporterPosted(t *testing.T) {
 		return posted.New(conn, nil), nil
 	}
 	ninetest.Run(t, s)
+}
+
+// TestExporterVirtio: through the queue of a device, payload in its memory and elsewhere, in pieces and whole.
+func TestExporterVirtio(t *testing.T) {
+	for name, options := range map[string]virtiotest.Options{
+		"indirect":            {},
+		"in pages of 2 MiB":   {Pages: true},
+		"direct, small queue": {QueueSize: 32, Without: virtio.FeatureIndirect | virtio.FeatureEventIndex},
+	} {
+		for _, d := range []ninep.Dialect{ninep.DialectL, ninep.DialectU, ninep.DialectLegacy} {
+			t.Run(name+"/"+d.String(), func(t *testing.T) {
+				s := exporter(t, "unix", lab.Dir(t)+"/socket")
+				s.Dialect = d
+				options.Broken = func(err error) { t.Errorf("the driver broke the device: %v", err) }
+				options.Dial = func() (io.ReadWriteCloser, error) { return s.DialNet(context.Background()) }
+				s.Dial = func(context.Context) (transport.Conn, error) {
+					return virtio.New(virtiotest.New(options), virtio.Options{})
+				}
+				ninetest.Run(t, s)
+			})
+		}
+	}
 }
 
 // exporterTLS serves a directory to those with a certificate.

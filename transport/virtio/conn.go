@@ -1,0 +1,214 @@
+package virtio
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/virtio/vring"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxMsize = 4<<20 + 24
+	DefaultWindow   = 64 << 20
+	DefaultShared   = 2 << 20
+	DefaultPoll     = 50 * time.Microsecond
+)
+
+// payloadThreshold is the payload length from which apart pays (1024 bytes, as
+// the kernel's client has it: net/9p/client.c, p9_client_read_once).
+const payloadThreshold = 1024
+
+// Options shape a Conn. The zero value is good.
+type Options struct {
+	// Memory is what payload lies in that is not to be copied; nil: none does.
+	Memory *transport.Memory
+	// MaxMsize is the largest message in bytes, either way; 0: DefaultMaxMsize.
+	// A small queue allows for less.
+	MaxMsize uint32
+	// Poll is how long the device is polled for a reply before its interrupt is
+	// waited for, at most: as long as that goes well, it is; otherwise less and
+	// less. 0: DefaultPoll; negative: not at all.
+	Poll time.Duration
+}
+
+// Conn is a transport.Conn on a virtio-9p device.
+type Conn struct {
+	device   Device
+	memory   *transport.Memory
+	traits   transport.Traits
+	indirect bool
+	extents  int // the most that a payload may lie in
+	poller   poller
+	lost     chan struct{}
+	free     func() error // of the ring's own memory
+
+	msize atomic.Uint32
+
+	mu         sync.Mutex
+	idle       sync.Cond // what bury waits for may have come true
+	ring       *vring.Ring
+	heads      []*slot // outstanding, by head
+	slots      *slot   // free
+	chunks     []shared
+	reserve    int // descriptors that none but urgent calls may take
+	window     *transport.Window
+	table      table
+	pending    *slot // admitted: waits for chunks or descriptors
+	posting    bool  // someone is the poster
+	completing int   // calls of Forget and Withdraw that are not done
+	err        error // why it is dead
+}
+
+var _ transport.Conn = (*Conn)(nil)
+
+// Submit implements transport.Conn.
+func (c *Conn) Submit(call *transport.Call) {
+	call.N, call.Pipe, call.Copied, call.Bounced, call.Err = 0, nil, 0, 0, nil
+	c.mu.Lock()
+	if err := c.check(call); err != nil {
+		c.mu.Unlock()
+		call.Err = err
+		call.Done.Complete(call)
+		return
+	}
+	c.table.put(call)
+	c.window.Push(call)
+	mine := c.startPosting()
+	c.mu.Unlock()
+	if mine {
+		c.post()
+	}
+}
+
+// check says why call cannot be taken. The caller holds c.mu.
+func (c *Conn) check(call *transport.Call) error {
+	msize := uint64(c.msize.Load())
+	switch size := uint64(len(call.Head)) + uint64(len(call.Out)); {
+	case c.err != nil:
+		return c.err
+	case len(call.Head) < transport.HeadSize:
+		return fmt.Errorf("%w: a head of %d bytes", transport.ErrInvalidCall, len(call.Head))
+	case uint64(binary.LittleEndian.Uint32(call.Head)) != size:
+		return fmt.Errorf("%w: head and payload have %d bytes, the head says %d",
+			transport.ErrInvalidCall, size, binary.LittleEndian.Uint32(call.Head))
+	case size > msize:
+		return fmt.Errorf("%w: a message of %d bytes, msize is %d", transport.ErrInvalidCall, size, msize)
+	case binary.LittleEndian.Uint16(call.Head[5:]) != call.Tag:
+		return fmt.Errorf("%w: tag %d, the head says %d",
+			transport.ErrInvalidCall, call.Tag, binary.LittleEndian.Uint16(call.Head[5:]))
+	case cap(call.Reply) < transport.PayloadHeadSize:
+		return fmt.Errorf("%w: room for %d bytes of a reply, %d are needed",
+			transport.ErrInvalidCall, cap(call.Reply), transport.PayloadHeadSize)
+	case call.Urgent && (len(call.Out)+len(call.In) > 0 || len(call.Head) > outRoom || cap(call.Reply) > inRoom):
+		return fmt.Errorf("%w: an urgent message is a short one", transport.ErrInvalidCall)
+	case call.In != nil && call.Tail() > inRoom-transport.PayloadHeadSize || max(len(call.In), cap(call.Reply)) > c.largest():
+		return fmt.Errorf("%w: room for a reply of %d and %d bytes, there are buffers for %d",
+			transport.ErrInvalidCall, cap(call.Reply), len(call.In), c.largest())
+	case c.table.get(call.Tag) != nil:
+		return fmt.Errorf("%w: tag %d is in use", transport.ErrInvalidCall, call.Tag)
+	}
+	return nil
+}
+
+// largest is the most bytes of a message that any call may have or expect.
+func (c *Conn) largest() int { return int(c.traits.MaxMsize) + inRoom }
+
+// Withdraw implements transport.Conn.
+func (c *Conn) Withdraw(call *transport.Call) bool {
+	c.mu.Lock()
+	e := c.table.get(call.Tag)
+	switch {
+	case e == nil || e.call != call || c.err != nil:
+		c.mu.Unlock()
+		return false
+	case e.slot == nil:
+		c.window.Remove(call)
+	case e.slot == c.pending:
+		c.pending = nil
+		c.release(e.slot)
+		c.window.Release(call)
+	default:
+		c.mu.Unlock()
+		return false
+	}
+	c.table.drop(e)
+	mine := c.startPosting() // calls behind this one may fit now
+	c.mu.Unlock()
+	if mine {
+		c.post()
+	}
+	return true
+}
+
+// Forget implements transport.Conn. A device that has ended a request because
+// of a Tflush hands it back with no reply, before it answers the Tflush (QEMU,
+// hw/9pfs/9p.c: pdu_complete). What it has not handed back is still its own.
+func (c *Conn) Forget(tag uint16) {
+	c.mu.Lock()
+	e := c.table.get(tag)
+	if e == nil || c.err != nil || e.slot == nil && !e.returned {
+		c.mu.Unlock()
+		return
+	}
+	if !e.returned {
+		e.forgotten = true
+		c.mu.Unlock()
+		return
+	}
+	call := e.call
+	call.Err = transport.ErrForgotten
+	c.retire(e)
+	mine := c.startPosting()
+	c.completing++
+	c.mu.Unlock()
+
+	call.Done.Complete(call)
+	if mine {
+		c.post()
+	}
+	c.mu.Lock()
+	c.completing--
+	c.idle.Signal()
+	c.mu.Unlock()
+}
+
+// Traits implements transport.Conn.
+func (c *Conn) Traits() transport.Traits { return c.traits }
+
+// SetMsize implements transport.Conn.
+func (c *Conn) SetMsize(n uint32) { c.msize.Store(min(n, c.traits.MaxMsize)) }
+
+// Lost implements transport.Conn.
+func (c *Conn) Lost() <-chan struct{} { return c.lost }
+
+// Err implements transport.Conn.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Close implements transport.Conn.
+func (c *Conn) Close() error {
+	c.fail(transport.ErrClosed)
+	return nil
+}
+
+// fail makes err the reason of the connection's death, if it is the first; run
+// does the rest.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	first := c.err == nil
+	if first {
+		c.err = err
+	}
+	c.mu.Unlock()
+	if first {
+		c.device.Wake()
+	}
+}

@@ -1,0 +1,50 @@
+package virtio
+
+import "time"
+
+// Time between attempts to reset a device that does not confirm it.
+const (
+	shortestResetPause = 100 * time.Millisecond
+	longestResetPause  = 5 * time.Second
+)
+
+// bury ends the dead connection: only when the device is known to reach no
+// memory any more are the calls that it has had complete, and their memory
+// their owners'.
+func (c *Conn) bury() {
+	c.mu.Lock()
+	for c.posting || c.completing > 0 {
+		c.idle.Wait()
+	}
+	c.mu.Unlock()
+	quiesce(c.device)
+	c.memory.Detach(c.device)
+	// The device is harmless by now; what is wrong with it, or with giving it
+	// back, the next one to open it is told.
+	_ = c.device.Close()
+	_ = c.free() // it is a mapping of ours
+
+	c.mu.Lock()
+	calls, err := c.table.empty(), c.err
+	c.mu.Unlock()
+	for _, call := range calls {
+		if !c.window.Remove(call) {
+			c.window.Release(call)
+		}
+		call.N, call.Copied, call.Bounced, call.Err = 0, 0, 0, err
+	}
+	for _, call := range calls {
+		call.Done.Complete(call)
+	}
+	close(c.lost)
+}
+
+// quiesce returns once the device has confirmed its reset, or has lost its reach otherwise.
+func quiesce(d Device) {
+	for pause := shortestResetPause; ; pause = min(2*pause, longestResetPause) {
+		if d.Reset() == nil || d.Close() == nil {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
