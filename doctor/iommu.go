@@ -2,10 +2,13 @@ package doctor
 
 import "fmt"
 
+// iommuGroups are the sets of devices that an IOMMU tells apart.
+const iommuGroups = "sys/kernel/iommu_groups/*"
+
 // checkIOMMU looks for an IOMMU, without which a device reaches all of the memory.
 func checkIOMMU(m *Machine, _ need) Check {
 	c := Check{Name: "IOMMU", Status: OK}
-	groups := m.glob("sys/kernel/iommu_groups/*")
+	groups := m.glob(iommuGroups)
 	if len(groups) > 0 {
 		c.Found = fmt.Sprintf("%d groups", len(groups))
 		return c
@@ -27,9 +30,4 @@ func checkVFIO(m *Machine, _ need) Check {
 		c.Status, c.Found, c.Cure = Warn, "there is no /dev/vfio/vfio", "give the container /dev/vfio, "+modprobe(available, "vfio_iommu_type1")
 	}
 	return c
-}
-
-// hasVFIO tells whether devices can be driven through vfio, after a modprobe perhaps.
-func (m *Machine) hasVFIO() bool {
-	return m.module("vfio_pci").usable() && len(m.glob("sys/kernel/iommu_groups/*")) > 0
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/transport/virtio/pci"
 )
 
 // Machine is where the checks look. Tests fake it.
@@ -18,11 +19,15 @@ type Machine struct {
 	FUSE    func() (fuse.Offer, error) // asks the kernel for its FUSE
 	IOURing func() error               // why FUSE requests cannot come by io_uring
 	VSock   func() (uint32, error)     // the machine's context id
+	Virtio  func() ([]pci.Function, error)
 }
 
 // ThisMachine is the one that the program runs on.
 func ThisMachine() *Machine {
-	return &Machine{Files: os.DirFS("/"), Release: release(), FUSE: fuse.Probe, IOURing: fuse.CheckIOURing, VSock: vsock.ContextID}
+	return &Machine{
+		Files: os.DirFS("/"), Release: release(), FUSE: fuse.Probe, IOURing: fuse.CheckIOURing, VSock: vsock.ContextID,
+		Virtio: func() ([]pci.Function, error) { return pci.List(pci.Options{}) },
+	}
 }
 
 func release() string {

@@ -12,24 +12,21 @@ import (
 	"github.com/csi-9p/csi-9p/doctor"
 	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/virtio/pci"
 	"golang.org/x/sys/unix"
 )
 
-// device is the directory of a PCI device in sysfs.
-const device = "sys/bus/pci/devices/0000:00:05.0"
+// device is a device that the kernel's client holds.
+var device = pci.Function{Address: "0000:00:05.0", Tag: "share0", Driver: "virtio-pci", Group: "3"}
 
 // allFeatures are those of FUSE that the doctor knows.
 const allFeatures = fuse.WritebackCache | fuse.ReaddirplusAuto | fuse.ExplicitInvalData | fuse.HasResend | fuse.AllowIDMap
 
-// files is a root directory; a value that begins with -> is a symbolic link.
+// files is a root directory.
 func files(content map[string]string) fstest.MapFS {
 	root := fstest.MapFS{}
 	for path, text := range content {
-		if target, link := strings.CutPrefix(text, "->"); link {
-			root[path] = &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink | 0o777}
-		} else {
-			root[path] = &fstest.MapFile{Data: []byte(text)}
-		}
+		root[path] = &fstest.MapFile{Data: []byte(text)}
 	}
 	return root
 }
@@ -50,11 +47,6 @@ func wellEquipped() map[string]string {
 		"dev/vfio/vfio":                                           "",
 		"sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages":   "64\n",
 		"sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages": "60\n",
-		device + "/vendor":                                        "0x1af4\n",
-		device + "/device":                                        "0x1049\n",
-		device + "/virtio2/mount_tag":                             "share0\x00",
-		device + "/driver":                                        "->../../../../bus/pci/drivers/virtio-pci",
-		"sys/bus/pci/devices/0000:00:01/vendor":                   "0x8086\n",
 	}
 }
 
@@ -64,6 +56,7 @@ func machine(content map[string]string) *doctor.Machine {
 		FUSE:    func() (fuse.Offer, error) { return fuse.Offer{Major: 7, Minor: 45, Flags: allFeatures}, nil },
 		IOURing: func() error { return nil },
 		VSock:   func() (uint32, error) { return 3, nil },
+		Virtio:  func() ([]pci.Function, error) { return []pci.Function{device}, nil },
 	}
 }
 
@@ -103,7 +96,7 @@ func TestNothingIsMissing(t *testing.T) {
 	for _, c := range r.Checks {
 		expect(t, c, doctor.OK)
 	}
-	expect(t, find(t, r, "virtio-9p devices"), doctor.OK, "share0 at 0000:00:05.0 (virtio-pci)")
+	expect(t, find(t, r, "virtio-9p devices"), doctor.OK, "share0 at 0000:00:05.0 (virtio-pci, IOMMU group 3)")
 	expect(t, find(t, r, "device access"), doctor.OK, "vfio")
 	expect(t, find(t, r, "vsock"), doctor.OK, "context id 3", "host of this guest")
 	expect(t, find(t, r, "huge pages"), doctor.OK, "60 of 64")
@@ -133,14 +126,17 @@ func TestWhatIsMissing(t *testing.T) {
 		{"no /lib/modules", "kernel's 9p", "", edit("proc/filesystems", "", "lib/modules/6.18/modules.dep", "", "sys/module/9pnet_virtio/refcnt", ""), doctor.Warn, []string{"not seen", "on the node: modprobe"}},
 		{"no vsock", "vsock", "", noVSock, doctor.Warn, []string{"no such file", "vhost-vsock-pci"}},
 		{"no vsock, asked for", "vsock", "vsock://2:564", noVSock, doctor.Fail, nil},
-		{"no virtio device", "virtio-9p devices", "", edit(device+"/vendor", ""), doctor.Warn, []string{"none", "virtio-9p-pci"}},
+		{"no virtio device", "virtio-9p devices", "", devices(), doctor.Warn, []string{"none", "virtio-9p-pci"}},
+		{"no virtio device, asked for", "virtio-9p devices", "virtio://share0", devices(), doctor.Fail, nil},
 		{"no such tag", "virtio-9p devices", "virtio://other", nil, doctor.Fail, []string{"share0", "mount tag other"}},
-		{"tag not told", "virtio-9p devices", "virtio://other", edit(device+"/virtio2/mount_tag", "", device+"/driver", "->../vfio-pci"), doctor.Warn, []string{"tag not known", "vfio-pci"}},
+		{"tag not told", "virtio-9p devices", "", devices(pci.Function{TagErr: unix.EACCES}), doctor.OK, []string{"tag not known", "permission denied"}},
+		{"in use", "virtio-9p devices", "virtio://share0", devices(pci.Function{Tag: "share0", InUse: pci.ErrInUse}), doctor.Fail, []string{"one owner"}},
+		{"legacy", "virtio-9p devices", "virtio://share0", devices(pci.Function{Tag: "share0", Legacy: true}), doctor.Fail, []string{"disable-legacy=on"}},
 		{"no IOMMU", "IOMMU", "", noIOMMU, doctor.Warn, []string{"intel-iommu"}},
 		{"no vfio device", "vfio", "", edit("dev/vfio/vfio", ""), doctor.Warn, []string{"/dev/vfio/vfio"}},
 		{"no uio", "uio", "", edit("sys/module/uio_pci_generic/x", ""), doctor.Warn, []string{"uio_pci_generic is absent"}},
 		{"few huge pages", "huge pages", "", edit("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "1\n"), doctor.Warn, []string{"1 of 64", "vm.nr_hugepages"}},
-		{"uio alone", "device access", "virtio://share0", noIOMMU, doctor.Warn, []string{"--allow-unsafe-dma"}},
+		{"uio alone", "device access", "virtio://share0", devices(pci.Function{Tag: "share0", InUse: pci.ErrInUse}), doctor.Warn, []string{"--allow-unsafe-dma"}},
 		{"no way", "device access", "virtio://other", noWay, doctor.Fail, []string{"neither", "IOMMU"}},
 		{"no way, not asked for", "device access", "", noWay, doctor.Warn, nil},
 	} {
@@ -215,6 +211,12 @@ func cloudKernel(m *doctor.Machine, content map[string]string) {
 
 func noVSock(m *doctor.Machine, _ map[string]string) {
 	m.VSock = func() (uint32, error) { return 0, &fs.PathError{Op: "open", Path: "/dev/vsock", Err: unix.ENOENT} }
+}
+
+func devices(found ...pci.Function) func(*doctor.Machine, map[string]string) {
+	return func(m *doctor.Machine, _ map[string]string) {
+		m.Virtio = func() ([]pci.Function, error) { return found, nil }
+	}
 }
 
 func noIOMMU(m *doctor.Machine, content map[string]string) {

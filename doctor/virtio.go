@@ -1,85 +1,95 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
-	"io/fs"
-	"path"
 	"strings"
 
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/virtio/pci"
 )
 
-// PCI ids of a virtio-9p device (virtio 1.2, 4.1.2: the vendor, 0x1040 plus the device's type 9; the transitional id is QEMU's).
-const (
-	virtioVendor       = "0x1af4"
-	virtio9P           = "0x1049"
-	virtio9PTransition = "0x1009"
-)
-
-// virtioDevice is a virtio-9p device on the PCI bus.
-type virtioDevice struct {
-	address string // 0000:00:05.0
-	tag     string // empty: not known, as the kernel's driver, which tells it, is not bound
-	driver  string // of the PCI device; empty: none
-}
-
-// virtioDevices finds them in sysfs. The tag is an attribute that the kernel's client gives a device which it holds
-// (net/9p/trans_virtio.c, p9_mount_tag_show).
-func (m *Machine) virtioDevices() []virtioDevice {
-	var found []virtioDevice
-	for _, dir := range m.glob("sys/bus/pci/devices/*") {
-		vendor, _ := m.read(dir + "/vendor")
-		device, _ := m.read(dir + "/device")
-		if vendor != virtioVendor || device != virtio9P && device != virtio9PTransition {
-			continue
-		}
-		d := virtioDevice{address: path.Base(dir)}
-		if driver, err := fs.ReadLink(m.Files, dir+"/driver"); err == nil {
-			d.driver = path.Base(driver)
-		}
-		for _, file := range m.glob(dir + "/virtio*/mount_tag") {
-			d.tag, _ = m.read(file)
-		}
-		found = append(found, d)
+// describe says of a device what its owner wants to know.
+func describe(d pci.Function) string {
+	facts := []string{cmp.Or(d.Driver, "no driver")}
+	if d.Group != "" {
+		facts = append(facts, "IOMMU group "+d.Group)
 	}
-	return found
-}
-
-func (d virtioDevice) String() string {
-	tag, driver := d.tag, d.driver
-	if tag == "" {
-		tag = "tag not known"
+	if d.Legacy {
+		facts = append(facts, "legacy")
 	}
-	if driver == "" {
-		driver = "no driver"
+	if d.InUse != nil {
+		facts = append(facts, d.InUse.Error())
 	}
-	return fmt.Sprintf("%s at %s (%s)", tag, d.address, driver)
+	if d.TagErr != nil {
+		facts = append(facts, d.TagErr.Error())
+	}
+	return fmt.Sprintf("%s at %s (%s)", cmp.Or(d.Tag, "tag not known"), d.Address, strings.Join(facts, ", "))
 }
 
 // checkVirtio lists the devices, and looks for the one that is asked for.
 func checkVirtio(m *Machine, n need) Check {
 	c := Check{Name: "virtio-9p devices", Status: n.lacking(dial.Virtio)}
-	devices := m.virtioDevices()
-	if len(devices) == 0 {
+	devices, err := m.Virtio()
+	switch {
+	case err != nil:
+		c.Found, c.Cure = err.Error(), "run it as root, with /sys as the node has it"
+		return c
+	case len(devices) == 0:
 		c.Found = "none"
-		c.Cure = "for virtio://, give the VM one: -fsdev local,id=fs0,path=DIR,security_model=none,multidevs=remap -device virtio-9p-pci,fsdev=fs0,mount_tag=TAG"
+		c.Cure = "for virtio://, give the VM one: -fsdev local,id=fs0,path=DIR,security_model=none,multidevs=remap -device virtio-9p-pci,fsdev=fs0,mount_tag=TAG,disable-legacy=on"
 		return c
 	}
-	var names []string
-	known, hidden := false, false
+	var all []string
 	for _, d := range devices {
-		names = append(names, d.String())
-		known = known || d.tag == n.tag
-		hidden = hidden || d.tag == ""
+		all = append(all, describe(d))
 	}
-	c.Found = strings.Join(names, ", ")
+	c.Status, c.Found = OK, strings.Join(all, "; ")
+	if n.tag != "" {
+		c.Status, c.Cure = wanted(devices, n.tag)
+	}
+	return c
+}
+
+// wanted tells whether the device with a tag can be had.
+func wanted(devices []pci.Function, tag string) (Status, string) {
+	for _, d := range devices {
+		switch {
+		case d.Tag != tag:
+		case d.Legacy:
+			return Fail, "give the device disable-legacy=on, or disable-modern=off: its legacy interface is not spoken"
+		case d.InUse != nil:
+			return Fail, "a device has one owner: unmount what the kernel has mounted, end the other process, or mount subdirectories in that one"
+		default:
+			return OK, ""
+		}
+	}
+	return Fail, fmt.Sprintf("no device has the mount tag %s: take one of these, or give the VM one", tag)
+}
+
+// behindIOMMU tells whether an IOMMU stands before the device with the tag; without such a one, whether there is any.
+func (m *Machine) behindIOMMU(tag string) bool {
+	devices, _ := m.Virtio() // checkVirtio tells what is wrong
+	for _, d := range devices {
+		if d.Tag == tag {
+			return d.Group != ""
+		}
+	}
+	return len(m.glob(iommuGroups)) > 0
+}
+
+// checkAccess tells which way a program can drive a device.
+func checkAccess(m *Machine, n need) Check {
+	c := Check{Name: "device access", Status: OK}
 	switch {
-	case n.tag == "" || known:
-		c.Status = OK
-	case hidden:
-		c.Status, c.Cure = Warn, fmt.Sprintf("whether one is %s is known once it is opened", n.tag)
+	case m.behindIOMMU(n.tag) && m.module("vfio_pci").usable():
+		c.Found = "through vfio: the device reaches what it is given"
+	case m.module(uioModule).usable() && m.hugePages("nr_hugepages") >= fewHugePages:
+		c.Status, c.Found = Warn, "through uio alone: nothing bounds the memory that the device reaches"
+		c.Cure = "--allow-unsafe-dma allows it; an IOMMU mends it"
 	default:
-		c.Cure = fmt.Sprintf("no device has the mount tag %s: take one of these, or give the VM one", n.tag)
+		c.Status, c.Found = n.lacking(dial.Virtio), "neither through vfio nor through uio"
+		c.Cure = fmt.Sprintf("for virtio://, give the VM an IOMMU and load vfio_pci, or load %s and reserve %d huge pages", uioModule, fewHugePages)
 	}
 	return c
 }
