@@ -170,13 +170,28 @@ func (c *Controller) attachAgain(ctx context.Context, r road) (*attachment, erro
 func (c *Controller) resolve(r road) (dial.URL, mtls.Files, error) {
 	if r.share != "" {
 		share, err := c.shares.Lookup(r.share)
+		if err == nil {
+			err = reachable(share.Controller)
+		}
 		return share.Controller, share.TLS, err
 	}
-	u, err := params.ParseServer(r.url)
+	u, err := dial.Parse(r.url)
+	if err == nil {
+		err = reachable(u)
+	}
 	if u.Aname == "" {
 		u.Aname = rootAname
 	}
 	return u, mtls.Files{}, err
+}
+
+// reachable refuses a road that ends at a device, which is a node's.
+func reachable(u dial.URL) error {
+	if u.Scheme != dial.Virtio {
+		return nil
+	}
+	return &params.Error{Key: "controllerServer", Reason: fmt.Sprintf("is missing: %s is a device of a node, which the controller cannot drive; "+
+		"export the same tree at tcp://, tls://, unix:// or vsock:// too and name that", u)}
 }
 
 // credentials are those for a server: of the call's secrets if it has them, else

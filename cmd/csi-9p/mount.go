@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"github.com/csi-9p/csi-9p/driver/params"
-	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/selfmount"
 	"github.com/spf13/cobra"
 )
@@ -20,7 +20,7 @@ type mountFlags struct {
 	report     bool
 	tls        tlsFlags
 	serverName string
-	ioURing    fuse.IOURing
+	process    mounter.Options
 }
 
 func mountCommand() *cobra.Command {
@@ -51,7 +51,8 @@ A server at tls:// is shown the certificate of --tls-cert, and shows one itself,
 	cmd.Flags().StringVar(&flags.logFile, "log-file", "", "where the process in the background logs (default: nowhere)")
 	flags.tls.add(cmd.Flags(), "for tls://")
 	cmd.Flags().StringVar(&flags.serverName, "tls-server-name", "", "name that the server's certificate must be for (default: the URL's host)")
-	addIOURing(cmd.Flags(), &flags.ioURing)
+	addIOURing(cmd.Flags(), &flags.process.IOURing)
+	addUnsafeDMA(cmd.Flags(), &flags.process.AllowUnsafeDMA)
 	cmd.Flags().BoolVar(&flags.report, "report", false, "")
 	_ = cmd.Flags().MarkHidden("report") // how mount calls itself
 	return cmd
@@ -68,8 +69,8 @@ func runMount(ctx context.Context, url, dir string, flags mountFlags) error {
 	if err != nil {
 		return err
 	}
-	m.IOURing = flags.ioURing
-	if err := checkIOURing(flags.ioURing); err != nil {
+	m.Options = flags.process
+	if err := checkIOURing(flags.process.IOURing); err != nil {
 		return err
 	}
 	if err := m.Check(); err != nil {

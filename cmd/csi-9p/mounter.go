@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/csi-9p/csi-9p/metrics"
-	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
@@ -20,7 +19,7 @@ func mounterCommand() *cobra.Command {
 	var listen string
 	var web httpFlags
 	var tls tlsFlags
-	var ioURing fuse.IOURing
+	var options mounter.Options
 	cmd := &cobra.Command{
 		Use:   "mounter",
 		Short: "Own the mounts of a node",
@@ -34,29 +33,29 @@ requests under way finish; a second one ends it at once.`,
 		Example: `  csi-9p mounter --listen unix:///run/csi-9p/mounter.sock`,
 		Args:    positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runMounter(cmd.Context(), listen, web, tls, ioURing)
+			return runMounter(cmd.Context(), listen, web, tls, options)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "unix:///run/csi-9p/mounter.sock", "control socket, for root and this user alone")
 	web.add(cmd.Flags())
 	tls.add(cmd.Flags(), "for tls:// without a Secret")
-	addIOURing(cmd.Flags(), &ioURing)
+	addIOURing(cmd.Flags(), &options.IOURing)
+	addUnsafeDMA(cmd.Flags(), &options.AllowUnsafeDMA)
 	return cmd
 }
 
-func runMounter(ctx context.Context, listen string, flags httpFlags, tls tlsFlags, ioURing fuse.IOURing) error {
-	if err := checkIOURing(ioURing); err != nil {
+func runMounter(ctx context.Context, listen string, flags httpFlags, tls tlsFlags, options mounter.Options) error {
+	if err := checkIOURing(options.IOURing); err != nil {
 		return err
 	}
 	control, err := mounter.SocketPath(listen)
 	if err != nil {
 		return fmt.Errorf("%w: --listen: %w", errUsage, err)
 	}
-	certificates, err := tls.source()
-	if err != nil {
+	if options.TLS, err = tls.source(); err != nil {
 		return err
 	}
-	volumes := mounter.Volumes{TLS: certificates, IOURing: ioURing}
+	volumes := mounter.Volumes{Options: options}
 	registry := metrics.NewRegistry(version())
 	registry.Register(metrics.Volumes(&volumes), metrics.Sessions(volumes.ServerStats))
 	web, err := flags.listen(ctx, registry, checks{healthy: (&mounter.Client{Path: control}).Ping})

@@ -33,12 +33,12 @@ func CheckAname(aname string) error {
 	return nil
 }
 
-// ParseServer reads a server URL and refuses the schemes whose transports this
-// release lacks.
-func ParseServer(value string) (dial.URL, error) {
+// ParseControllerServer reads the URL of a server that is the controller's road,
+// which no virtio device can be: that is a node's.
+func ParseControllerServer(value string) (dial.URL, error) {
 	u, err := dial.Parse(value)
 	if err == nil && u.Scheme == dial.Virtio {
-		return dial.URL{}, errors.New("the scheme virtio:// comes with a later release; this one knows tcp://, tls://, unix:// and vsock://")
+		return dial.URL{}, errors.New("the controller can drive no device of a node; export the same tree at tcp://, tls://, unix:// or vsock:// too")
 	}
 	return u, err
 }
@@ -54,7 +54,7 @@ func setShare(field *string, value string) error {
 // setServer leaves an aname in the URL, until checkRoad knows whether aname
 // was given as well.
 func setServer(p *Parameters, value string) error {
-	u, err := ParseServer(value)
+	u, err := dial.Parse(value)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func setServer(p *Parameters, value string) error {
 }
 
 func setControllerServer(p *Parameters, value string) error {
-	u, err := ParseServer(value)
+	u, err := ParseControllerServer(value)
 	if err != nil {
 		return err
 	}
@@ -115,6 +115,9 @@ func (p *Parameters) checkRoad(given map[string]string) error {
 	}
 	if err := p.moveServerName(&u, given); err != nil {
 		return err
+	}
+	if spelt, set := given["aname"]; set && u.Scheme == dial.Virtio && p.Aname != "/" {
+		return &Error{Key: spelt, Value: p.Aname, Reason: "a virtio device has one tree, whatever it is asked for; leave it out, and use subDir"}
 	}
 	p.Server = u.String()
 	return nil

@@ -115,7 +115,7 @@ func (s *Shares) Resolve(p params.Parameters) (Share, error) {
 // controller's road may have its own of both, as servers differ in what they
 // call a tree.
 func resolve(p params.Parameters) (Share, error) {
-	u, err := params.ParseServer(p.Server)
+	u, err := dial.Parse(p.Server)
 	if err != nil {
 		return Share{}, fmt.Errorf("server: %w", err)
 	}
@@ -126,7 +126,7 @@ func resolve(p params.Parameters) (Share, error) {
 	if p.ControllerServer == "" {
 		return Share{Server: u, Controller: u}, nil
 	}
-	c, err := params.ParseServer(p.ControllerServer)
+	c, err := params.ParseControllerServer(p.ControllerServer)
 	if err != nil {
 		return Share{}, fmt.Errorf("controllerServer: %w", err)
 	}

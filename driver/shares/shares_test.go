@@ -141,11 +141,11 @@ func TestChangedFileIsReadAgain(t *testing.T) {
 // The administrator reads these: they name the file, the share and the key.
 func TestOpenRefuses(t *testing.T) {
 	for content, tells := range map[string][]string{
-		"shares: {tank: {serv: x}}":              {"serv"},
-		"share: {}":                              {"share"},
-		"shares: {tank: {}}":                     {"tank", "server is missing"},
-		"shares: {tank: {server: 'http://h'}}":   {"tank", "server", "http"},
-		"shares: {tank: {server: 'virtio://h'}}": {"tank", "later release"},
+		"shares: {tank: {serv: x}}":            {"serv"},
+		"share: {}":                            {"share"},
+		"shares: {tank: {}}":                   {"tank", "server is missing"},
+		"shares: {tank: {server: 'http://h'}}": {"tank", "server", "http"},
+		"shares: {tank: {server: 'tcp://h', controllerServer: 'virtio://h'}}":   {"tank", "controllerServer", "device of a node"},
 		"shares: {tank: {server: 'tcp://h', tls: {ca: /a, cert: /b, key: /c}}}": {"tank", "tls://"},
 		"shares: {tank: {server: 'tls://h', tls: {ca: /a, cert: /b}}}":          {"tank", "tls", "together"},
 		"shares: {tank: {server: 'tls://h', tls: {ca: /a, cert: b, key: /c}}}":  {"tank", "\"b\"", "absolute"},

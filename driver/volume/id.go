@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/google/uuid"
 )
 
@@ -102,7 +103,7 @@ func parse(s string) (id ID, ok bool) {
 		id.Share = name
 		return id, params.CheckShareName(name) == nil
 	}
-	u, err := params.ParseServer(road)
+	u, err := dial.Parse(road)
 	if err != nil {
 		return ID{}, false
 	}

@@ -78,7 +78,7 @@ func TestSessionsAreOfOneCertificate(t *testing.T) {
 	e := nodetest.ExportTLS(t, mtlstest.Source(t, ca.Server("127.0.0.1")))
 	a, b := mounter.Credentials{Secret: ca.Client("tenant")}, mounter.Credentials{Secret: ca.Client("tenant")}
 	own := mtlstest.Source(t, ca.Client("mounter"))
-	volumes := mounter.Volumes{TLS: own}
+	volumes := mounter.Volumes{Options: mounter.Options{TLS: own}}
 	connections := func(want int64, why string) {
 		t.Helper()
 		if got := e.Connections.Load(); got != want {
@@ -133,7 +133,7 @@ func TestASecretLeavesTheMountersOwnCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	volumes := mounter.Volumes{TLS: own}
+	volumes := mounter.Volumes{Options: mounter.Options{TLS: own}}
 	secret := ca.Client("tenant")
 	for _, step := range []struct {
 		id          string

@@ -14,8 +14,10 @@ import (
 // dialer makes the connections of a session, one after the other, and logs how
 // they fare.
 type dialer struct {
-	url    dial.URL
-	logger klog.Logger
+	url       dial.URL
+	logger    klog.Logger
+	unsafeDMA bool
+	memory    transport.Memory // of the session's arena, for as long as there are connections
 
 	mu       sync.Mutex
 	tls      mtls.Source // nil without TLS
@@ -25,7 +27,9 @@ type dialer struct {
 }
 
 func (d *dialer) dial(ctx context.Context) (transport.Conn, error) {
-	conn, err := dial.Dial(klog.NewContext(ctx, d.logger), d.url, dial.Options{TLS: d.credentials()})
+	conn, err := dial.Dial(klog.NewContext(ctx, d.logger), d.url, dial.Options{
+		TLS: d.credentials(), Memory: &d.memory, AllowUnsafeDMA: d.unsafeDMA,
+	})
 	if err != nil {
 		return nil, err
 	}

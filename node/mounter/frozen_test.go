@@ -17,7 +17,6 @@ import (
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/ninep"
-	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/nodetest"
 )
@@ -104,7 +103,7 @@ func (f *freezing) endsInTime(t *testing.T, e *nodetest.Exporter, use func(dir s
 	t.Helper()
 	s := spec(t, e, "v", "v")
 	s.Server = f.url + "?aname=/"
-	v, err := mounter.Open(t.Context(), s, fuse.IOURingOff)
+	v, err := mounter.Open(t.Context(), s, mounter.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

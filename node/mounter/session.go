@@ -61,8 +61,9 @@ type sessions struct {
 // get returns the session for a volume on the server of url, opened if it is
 // the first. put gives it back. A session that is lost because the ends are not
 // set up for each other is no session: its users wait for people.
-func (s *sessions) get(ctx context.Context, url dial.URL, tls mtls.Source, spec Spec) (*session, error) {
+func (s *sessions) get(ctx context.Context, url dial.URL, o dial.Options, spec Spec) (*session, error) {
 	url.Aname = ""
+	tls := o.TLS
 	p := spec.Context.Parameters
 	key := sessionKey{server: url.String(), dialect: p.Dialect, reconnectTimeout: p.ReconnectTimeout}
 	if tls != nil {
@@ -71,7 +72,9 @@ func (s *sessions) get(ctx context.Context, url dial.URL, tls mtls.Source, spec 
 	for {
 		got, first := s.claim(key)
 		if first {
-			got.err = got.connect(ctx, &dialer{url: url, tls: tls, logger: klog.FromContext(ctx).WithValues("server", key.server)})
+			got.err = got.connect(ctx, &dialer{
+				url: url, tls: tls, unsafeDMA: o.AllowUnsafeDMA, logger: klog.FromContext(ctx).WithValues("server", key.server),
+			})
 			close(got.ready)
 		}
 		err := got.wait(ctx)
@@ -162,17 +165,18 @@ func (s *session) failed() bool {
 	}
 }
 
-// connect opens the session.
+// connect opens the session. Its arena is of memory that the connection's
+// transport reaches.
 func (s *session) connect(ctx context.Context, d *dialer) error {
-	arena, err := transport.NewArena(transport.ArenaOptions{SlotSize: slotSize, Limit: arenaLimit})
-	if err != nil {
-		return err
-	}
 	opened, err := ninep.Open(ctx, ninep.Config{
 		Dial: d.dial, Dialects: dialects(s.key.dialect), ReconnectTimeout: s.key.reconnectTimeout, Changed: d.changed,
 	})
 	if err != nil {
-		return errors.Join(err, arena.Close())
+		return err
+	}
+	arena, err := transport.NewArena(transport.ArenaOptions{SlotSize: slotSize, Limit: arenaLimit, Memory: &d.memory})
+	if err != nil {
+		return errors.Join(err, opened.Close())
 	}
 	s.Session, s.dialer, s.arena = opened, d, arena
 	s.locks, s.fids = ninefs.NewLockTable(), ninefs.NewFidCache(mostFids)

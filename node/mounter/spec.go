@@ -76,7 +76,7 @@ func (s Spec) check() (dial.URL, error) {
 	if s.Context.CapacityBytes < 0 {
 		return dial.URL{}, fmt.Errorf("%w: the capacity is negative", ErrSpec)
 	}
-	url, err := params.ParseServer(s.Server)
+	url, err := dial.Parse(s.Server)
 	if err != nil {
 		return dial.URL{}, fmt.Errorf("%w: %w", ErrSpec, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/csi-9p/csi-9p/node/ninefs"
 	"github.com/csi-9p/csi-9p/node/usage"
 	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 	"golang.org/x/sys/unix"
 )
@@ -50,33 +51,39 @@ type served struct {
 	scanner *usage.Scanner // nil where use is not counted
 }
 
-// Open makes sure that a volume can be served, on a session of its own, by
-// io_uring or not. The caller is to call Serve or Discard.
-func Open(ctx context.Context, spec Spec, ioURing fuse.IOURing) (*Volume, error) {
-	v, err := prepare(ctx, new(sessions), spec, nil)
-	if err == nil {
-		v.ioURing = ioURing
-	}
-	return v, err
+// Options are what a process has for its volumes.
+type Options struct {
+	// TLS has the credentials for volumes at tls:// that come without; nil: none.
+	TLS mtls.Source
+	// IOURing says whether FUSE requests come by io_uring.
+	IOURing fuse.IOURing
+	// AllowUnsafeDMA allows to drive a virtio device that no IOMMU stands before.
+	AllowUnsafeDMA bool
 }
 
-// prepare attaches to the volume's tree and walks to its directory. tls are the
-// credentials of volumes without their own.
-func prepare(ctx context.Context, sessions *sessions, spec Spec, tls mtls.Source) (*Volume, error) {
+// Open makes sure that a volume can be served, on a session of its own. The
+// caller is to call Serve or Discard.
+func Open(ctx context.Context, spec Spec, o Options) (*Volume, error) {
+	return prepare(ctx, new(sessions), spec, o)
+}
+
+// prepare attaches to the volume's tree and walks to its directory.
+func prepare(ctx context.Context, sessions *sessions, spec Spec, o Options) (*Volume, error) {
 	url, err := spec.check()
 	if err != nil {
 		return nil, err
 	}
-	if tls, err = spec.TLS.source(url, tls); err != nil {
+	tls, err := spec.TLS.source(url, o.TLS)
+	if err != nil {
 		return nil, err
 	}
 	spec.TLS = Credentials{} // the session has them: nobody else is to see them
-	s, err := sessions.get(ctx, url, tls, spec)
+	s, err := sessions.get(ctx, url, dial.Options{TLS: tls, AllowUnsafeDMA: o.AllowUnsafeDMA}, spec)
 	if err != nil {
 		return nil, spec.blame(err)
 	}
 	v := &Volume{
-		spec: spec, aname: url.Aname, sessions: sessions, session: s,
+		spec: spec, aname: url.Aname, sessions: sessions, session: s, ioURing: o.IOURing,
 		ended: make(chan struct{}), done: make(chan struct{}),
 		flow: transport.NewFlow(spec.Context.Parameters.MaxInFlight),
 	}

@@ -11,9 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/csi-9p/csi-9p/node/turns"
-	"github.com/csi-9p/csi-9p/transport/mtls"
 )
 
 // Volumes are the volumes of a node. The zero value is ready; it is safe for
@@ -21,10 +19,7 @@ import (
 type Volumes struct {
 	// Linger is how long a prepared volume waits for Serve; 0: a minute.
 	Linger time.Duration
-	// TLS has the credentials for volumes at tls:// that come without; nil: none.
-	TLS mtls.Source
-	// IOURing says whether FUSE requests come by io_uring.
-	IOURing fuse.IOURing
+	Options
 
 	sessions sessions
 	turns    turns.Turns[string] // of calls on one volume
@@ -52,11 +47,10 @@ func (vs *Volumes) Prepare(ctx context.Context, spec Spec) error {
 		return err
 	}
 	defer done()
-	v, err := prepare(ctx, &vs.sessions, spec, vs.TLS)
+	v, err := prepare(ctx, &vs.sessions, spec, vs.Options)
 	if err != nil {
 		return err
 	}
-	v.ioURing = vs.IOURing
 	v.linger = time.AfterFunc(cmp.Or(vs.Linger, time.Minute), func() { vs.expire(v) })
 	vs.mu.Lock()
 	old := vs.current[spec.VolumeID]

@@ -31,8 +31,8 @@ const (
 
 // Mount is what is to be mounted, and where.
 type Mount struct {
-	// IOURing says whether FUSE requests come by io_uring.
-	IOURing fuse.IOURing
+	// Options are those of the process. Credentials are the URL's alone.
+	mounter.Options
 
 	spec   mounter.Spec
 	source string // the URL, for the mount table
@@ -172,7 +172,7 @@ func (m *Mount) Run(ctx context.Context, ready func()) error {
 func (m *Mount) start(ctx context.Context) (*mounter.Volume, uint32, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("no answer within %v: %w", connectTimeout, context.DeadlineExceeded))
 	defer cancel()
-	v, err := mounter.Open(ctx, m.spec, m.IOURing)
+	v, err := mounter.Open(ctx, m.spec, m.Options)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -14,11 +14,13 @@ import (
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 	"github.com/csi-9p/csi-9p/transport/stream"
+	"github.com/csi-9p/csi-9p/transport/virtio"
+	"github.com/csi-9p/csi-9p/transport/virtio/pci"
 )
 
-// ErrUnsupported is wrapped by the error of a scheme that is known but not
-// served by this release.
-var ErrUnsupported = errors.New("not supported by this release")
+// ErrUnsupported is wrapped by the error of a Listen where there is nothing to
+// listen on.
+var ErrUnsupported = errors.New("nobody can listen there")
 
 // handshakeTimeout bounds the TLS handshake where no context does.
 const handshakeTimeout = 15 * time.Second
@@ -33,18 +35,40 @@ type Options struct {
 	Stream stream.Options
 	// TLS has the certificates for tls:// URLs, which cannot do without.
 	TLS mtls.Source
+	// Memory is what the payload of a session lies in: it comes within reach of a
+	// virtio device. Nil: that copies all payload.
+	Memory *transport.Memory
+	// AllowUnsafeDMA allows to drive a virtio device that no IOMMU stands before.
+	AllowUnsafeDMA bool
 }
 
 // Dial connects to the server at u. ctx bounds the connecting, not the
-// connection. Errors name the server and wrap those of the system or of package
-// mtls, or ErrUnsupported.
+// connection. Errors name the server and wrap those of the system or of packages
+// mtls and pci.
 func Dial(ctx context.Context, u URL, o Options) (transport.Conn, error) {
+	if u.Scheme == Virtio {
+		return dialVirtio(ctx, u, o)
+	}
 	c, err := connect(ctx, u, o)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", u, err)
 	}
 	o.Stream.Name = u.Scheme
 	return stream.New(c, o.Stream), nil
+}
+
+// dialVirtio takes a device from the kernel, which has it back at the end of the
+// connection.
+func dialVirtio(ctx context.Context, u URL, o Options) (transport.Conn, error) {
+	device, err := pci.Open(ctx, u.Host, pci.Options{AllowUnsafeDMA: o.AllowUnsafeDMA})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", u, err)
+	}
+	c, err := virtio.New(device, virtio.Options{Memory: o.Memory})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", u, err) // not a typed nil
+	}
+	return c, nil
 }
 
 // connect makes the byte stream.
@@ -64,7 +88,7 @@ func connect(ctx context.Context, u URL, o Options) (net.Conn, error) {
 		}
 		return c, nil
 	}
-	return nil, unsupported(u.Scheme)
+	return nil, unknown(u.Scheme)
 }
 
 func connectTCP(ctx context.Context, u URL) (net.Conn, error) {
@@ -124,14 +148,8 @@ func connectTLS(ctx context.Context, u URL, from mtls.Source) (net.Conn, error) 
 	return secure, nil
 }
 
-// unsupported is the error of a scheme that Dial and Listen cannot serve.
-func unsupported(scheme string) error {
-	switch scheme {
-	case Virtio:
-		return fmt.Errorf("%s:// comes with a later release: %w", scheme, ErrUnsupported)
-	}
-	return fmt.Errorf("%w: scheme %q", ErrURL, scheme)
-}
+// unknown is the error of a scheme that is none.
+func unknown(scheme string) error { return fmt.Errorf("%w: scheme %q", ErrURL, scheme) }
 
 // vsockError says what to do where the kernel has no vsock to that context id
 // (af_vsock.c: ENODEV without a transport to it, EADDRNOTAVAIL where it is not

@@ -17,6 +17,7 @@ import (
 	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 	"github.com/csi-9p/csi-9p/transport/mtls/mtlstest"
+	"github.com/csi-9p/csi-9p/transport/virtio/pci"
 )
 
 func parse(t *testing.T, s string) dial.URL {
@@ -171,16 +172,13 @@ func TestDialNamesTheServer(t *testing.T) {
 	}
 }
 
-func TestSchemesOfLaterReleases(t *testing.T) {
-	for _, s := range []string{"virtio://share"} {
-		u := parse(t, s)
-		_, dialErr := dial.Dial(t.Context(), u, dial.Options{})
-		_, listenErr := dial.Listen(t.Context(), u, dial.Options{})
-		for _, err := range []error{dialErr, listenErr} {
-			if !errors.Is(err, dial.ErrUnsupported) || !strings.Contains(err.Error(), "comes with a later release") {
-				t.Errorf("%s: %v", s, err)
-			}
-		}
+func TestVirtio(t *testing.T) {
+	u := parse(t, "virtio://there%20is%20no%20such%20tag")
+	if _, err := dial.Dial(t.Context(), u, dial.Options{}); !errors.Is(err, pci.ErrNotFound) || !strings.Contains(err.Error(), u.String()) {
+		t.Errorf("a device that is not there: %v", err)
+	}
+	if _, err := dial.Listen(t.Context(), u, dial.Options{}); !errors.Is(err, dial.ErrUnsupported) {
+		t.Errorf("listening on a device: %v", err)
 	}
 	if _, err := dial.Dial(t.Context(), dial.URL{Scheme: "nfs"}, dial.Options{}); !errors.Is(err, dial.ErrURL) {
 		t.Errorf("a scheme that is none: %v", err)

@@ -48,8 +48,10 @@ func listen(ctx context.Context, u URL, o Options) (net.Listener, error) {
 			return nil, vsockError(err)
 		}
 		return l, nil
+	case Virtio:
+		return nil, fmt.Errorf("%w: a virtio device is the hypervisor's to serve", ErrUnsupported)
 	}
-	return nil, unsupported(u.Scheme)
+	return nil, unknown(u.Scheme)
 }
 
 func listenTLS(ctx context.Context, u URL, from mtls.Source) (net.Listener, error) {
