@@ -156,7 +156,7 @@ func TestFiguresOfWork(t *testing.T) {
 		{r.mounting, "csi9p_volume_requests_total", []string{"write", volumeID}, 1},
 		{r.mounting, "csi9p_volume_connected", []string{volumeID}, 1},
 		{r.mounting, "csi9p_volume_requests_in_flight", []string{volumeID}, 0},
-		{r.mounting, "csi9p_volume_info", []string{"single", "close-to-open", server, "", volumeID}, 1},
+		{r.mounting, "csi9p_volume_info", []string{"single", "close-to-open", "device", server, "", volumeID}, 1},
 		{r.mounting, "csi9p_volumes", []string{"serving"}, 1},
 		{r.mounting, "csi9p_volumes", []string{"draining"}, 0},
 		{r.mounting, "csi9p_sessions", []string{server, "connected"}, 1},

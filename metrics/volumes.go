@@ -15,7 +15,8 @@ var (
 	volumes = define(gauge, "volumes",
 		"Volumes that the mounter holds, by state: prepared to be mounted, serving a mount, draining because something still holds their mount.", "state")
 	volumeInfo = define(gauge, "volume_info",
-		"Always 1. Tells a volume's share, if it has one by name, its server, and how it is mounted.", "volume", "share", "server", "access", "cache")
+		"Always 1. Tells a volume's share, if it has one by name, its server, how it is mounted, and by which loop requests come once it is: device or io_uring.",
+		"volume", "share", "server", "access", "cache", "loop")
 	volumeConnected = define(gauge, "volume_connected",
 		"1 if the volume's session has its server, 0 if the server is lost.", "volume")
 	volumeRequests = define(counter, "volume_requests_total",
@@ -60,7 +61,7 @@ func Volumes(vs *mounter.Volumes) prometheus.Collector {
 
 func collectVolume(to sink, v mounter.VolumeStats) {
 	id, p := v.Spec.VolumeID, v.Spec.Context.Parameters
-	value(to, volumeInfo, 1, id, p.Share, v.Session, string(p.Access), string(v.Spec.Cache()))
+	value(to, volumeInfo, 1, id, p.Share, v.Session, string(p.Access), string(v.Spec.Cache()), loopLabel(v))
 	connected := 0
 	if v.Connected {
 		connected = 1
@@ -91,6 +92,17 @@ func collectPayload(to sink, p ninep.Paths, id, direction string) {
 	value(to, volumePayload, p.Off, id, direction, "copied", "off")
 	value(to, volumePayload, p.Small, id, direction, "copied", "small")
 	value(to, volumePayload, p.Transport, id, direction, "copied", "transport")
+}
+
+// loopLabel is how the kernel's requests for a volume come.
+func loopLabel(v mounter.VolumeStats) string {
+	switch {
+	case v.State != mounter.Serving:
+		return ""
+	case v.Requests.IOURing:
+		return "io_uring"
+	}
+	return "device"
 }
 
 // opcodeLabel is an opcode's name as a label: GETATTR is getattr.

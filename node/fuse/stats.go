@@ -12,6 +12,7 @@ type Stats struct {
 	InFlight int64         // requests without an answer; one that waits for a lock is among them
 	Read     uint64        // bytes answered to READ
 	Written  uint64        // bytes that WRITE wrote
+	IOURing  bool          // requests come by io_uring, not through /dev/fuse
 }
 
 // OpcodeStats are the requests of one opcode.
@@ -25,6 +26,7 @@ type OpcodeStats struct {
 type counters struct {
 	requests, errors [len(shapes)]atomic.Uint64
 	read, written    atomic.Uint64
+	ioURing          atomic.Bool
 }
 
 // index is where an opcode is counted.
@@ -50,7 +52,7 @@ func (n *counters) reply(op Opcode, errno unix.Errno, payload int) {
 // Stats returns what the connection has counted.
 func (c *Conn) Stats() Stats {
 	n := &c.counters
-	s := Stats{Read: n.read.Load(), Written: n.written.Load(), InFlight: c.unanswered.Load()}
+	s := Stats{Read: n.read.Load(), Written: n.written.Load(), InFlight: c.unanswered.Load(), IOURing: n.ioURing.Load()}
 	if !c.stopping.Load() {
 		s.InFlight-- // what Close waits for is counted too
 	}

@@ -46,7 +46,7 @@ func testStats(t *testing.T, on fuse.IOURing) {
 	if got := requests(c, fuse.OpLookup); got.Errors == 0 || got.Errors >= got.Count {
 		t.Errorf("LOOKUP: %+v", got)
 	}
-	if s := c.Stats(); s.Read != 16<<10 || s.Written != 8<<10 {
+	if s := c.Stats(); s.Read != 16<<10 || s.Written != 8<<10 || s.IOURing != (on != fuse.IOURingOff) {
 		t.Errorf("%+v", s)
 	}
 	eventually(t, "nothing in flight", func() bool { return c.Stats().InFlight == 0 }) // an answer is there before it is counted

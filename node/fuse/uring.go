@@ -92,6 +92,7 @@ func ringShape(maxWrite, cpus int) (payload, depth int) {
 func (l *uringLoop) negotiated(flags InitFlags) error {
 	err := l.register(flags)
 	if err == nil {
+		l.conn.counters.ioURing.Store(true)
 		l.conn.log.V(1).Info("FUSE requests come by io_uring", "queues", len(l.ring.queues), "depth", l.depth, "maxWrite", l.memory.size)
 		return nil
 	}
