@@ -31,6 +31,9 @@ type Options struct {
 	// Handle, unless nil, is given every element in place of that server. It runs on
 	// a goroutine of the device's, one element after the other.
 	Handle func(*Element)
+	// Reuse has all elements be one, of use until Handle returns: nothing is
+	// allocated then.
+	Reuse bool
 	// QueueSize is the size of the queue; 0: QueueSize.
 	QueueSize int
 	// Without are features that are not offered.
@@ -48,6 +51,7 @@ type Device struct {
 	Memory
 
 	options   Options
+	reused    Element
 	kick      chan struct{}
 	interrupt chan struct{}
 	woken     chan struct{}

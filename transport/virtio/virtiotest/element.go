@@ -126,14 +126,15 @@ func (d *Device) take() *Element {
 			return nil
 		}
 		q.wake()
-		readable, writable, err := q.chain(head)
-		if err != nil {
+		e := &d.reused
+		if !d.options.Reuse {
+			e = &Element{}
+		}
+		e.ID, e.device, e.queue = uint32(head), d, q
+		var err error
+		if e.Request, e.Writable, err = q.chain(head, e.Request[:0], e.Writable[:0]); err != nil {
 			d.breaks(err)
 			return nil
-		}
-		e := &Element{Writable: writable, ID: uint32(head), device: d, queue: q}
-		for _, p := range readable {
-			e.Request = append(e.Request, p...)
 		}
 		if size := binary.LittleEndian.Uint32(e.Request); int(size) != len(e.Request) {
 			d.breaks(fmt.Errorf("a message of %d bytes whose head says %d", len(e.Request), size))

@@ -110,9 +110,9 @@ func (q *queue) interrupts() bool {
 	return atomic.LoadUint32(word(q.avail, 0))&noInterrupt == 0
 }
 
-// chain reads the descriptors of a head: what there is to read and where there
-// is room to write.
-func (q *queue) chain(head uint16) (readable, writable [][]byte, err error) {
+// chain reads the descriptors of a head: what there is to read, which it appends
+// to request, and where there is room to write, which it appends to writable.
+func (q *queue) chain(head uint16, request []byte, writable [][]byte) ([]byte, [][]byte, error) {
 	table, next, inside := q.desc, head, false
 	for segments := 1; ; segments++ {
 		if int(next) >= len(table)/16 {
@@ -140,19 +140,19 @@ func (q *queue) chain(head uint16) (readable, writable [][]byte, err error) {
 		case len(writable) > 0:
 			return nil, nil, fmt.Errorf("a descriptor to read behind those to write")
 		default:
-			readable = append(readable, b)
+			request = append(request, b...)
 		}
 		if flags&flagNext == 0 {
-			return readable, writable, checkChain(readable, writable)
+			return request, writable, checkChain(request, writable)
 		}
 	}
 }
 
 // checkChain holds a chain to QEMU's rules (hw/9pfs/virtio-9p-device.c,
 // handle_9p_output).
-func checkChain(readable, writable [][]byte) error {
-	if n := length(readable); n < transport.HeadSize {
-		return fmt.Errorf("%d bytes to read", n)
+func checkChain(request []byte, writable [][]byte) error {
+	if len(request) < transport.HeadSize {
+		return fmt.Errorf("%d bytes to read", len(request))
 	}
 	if n := length(writable); n < transport.HeadSize {
 		return fmt.Errorf("%d bytes to write", n)
