@@ -18,8 +18,9 @@ import (
 // DefaultLockDir is where the locks of devices are, if Options do not say.
 const DefaultLockDir = "/run/csi-9p"
 
-// resetTimeout bounds the wait for a device that is to confirm its reset.
-const resetTimeout = 5 * time.Second
+// DefaultResetTimeout is how long a device may take to confirm its reset, if
+// Options do not say. QEMU's does at once.
+const DefaultResetTimeout = 5 * time.Second
 
 // Options say how devices may be taken. The zero value is good behind an IOMMU.
 type Options struct {
@@ -37,6 +38,9 @@ type Options struct {
 	// LockDir is a directory that all who may drive this machine's devices
 	// share; empty: DefaultLockDir.
 	LockDir string
+	// ResetTimeout is how long a device may take to confirm its reset; 0:
+	// DefaultResetTimeout.
+	ResetTimeout time.Duration
 
 	tree tree
 }
@@ -44,6 +48,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.LockDir == "" {
 		o.LockDir = DefaultLockDir
+	}
+	if o.ResetTimeout == 0 {
+		o.ResetTimeout = DefaultResetTimeout
 	}
 	if o.tree.root == "" {
 		o.tree.root = "/"
@@ -74,11 +81,12 @@ type loan interface {
 // Device is a virtio-9p device that this process drives.
 type Device struct {
 	Function
-	log    klog.Logger
-	tree   tree
-	lock   *lock
-	origin origin
-	alloc  func(int) ([]byte, func() error, error)
+	log      klog.Logger
+	tree     tree
+	patience time.Duration // with a reset
+	lock     *lock
+	origin   origin
+	alloc    func(int) ([]byte, func() error, error)
 
 	mu     sync.Mutex // of Map and Close
 	closed bool
@@ -104,7 +112,7 @@ func Open(ctx context.Context, tag string, o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{Function: f, tree: o.tree, log: klog.FromContext(ctx)}
+	d := &Device{Function: f, tree: o.tree, patience: o.ResetTimeout, log: klog.FromContext(ctx)}
 	if err := d.take(o); err != nil {
 		return nil, fmt.Errorf("virtio-9p device %s (mount tag %q): %w", f.Address, tag, err)
 	}

@@ -33,12 +33,12 @@ const noVector = 0xffff
 // Reset implements virtio.Device.
 func (d *Device) Reset() error {
 	d.common.store8(deviceStatus, 0)
-	for deadline := time.Now().Add(resetTimeout); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(d.patience); ; time.Sleep(time.Millisecond) {
 		switch status := d.Status(); {
 		case status == 0, status == gone:
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("the device has not confirmed its reset within %v: its status is %#x", resetTimeout, status)
+			return fmt.Errorf("the device has not confirmed its reset within %v: its status is %#x", d.patience, status)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // but in tests.
 type tree struct {
 	root  string
-	wrote func(path string) // stands in for the kernel after a write, in tests
+	wrote func(path, value string) // stands in for the kernel after a write, in tests
 }
 
 // path returns where a file of the kernel is.
@@ -46,7 +46,7 @@ func (t tree) write(path, value string) error {
 		return fmt.Errorf("writing %q: %w", strings.TrimSpace(value), err)
 	}
 	if t.wrote != nil {
-		t.wrote(path)
+		t.wrote(path, value)
 	}
 	return nil
 }
