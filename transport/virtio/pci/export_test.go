@@ -33,9 +33,9 @@ func ReadTag(c interface {
 	return readTag(c, l)
 }
 
-// In has the options look at another machine, whose kernel is told what was written.
-func (o Options) In(root string, wrote func(path, value string)) Options {
-	o.tree = tree{root: root, wrote: wrote}
+// In has the options look at another machine, whose kernel is told what was written, and its device when it is to reset.
+func (o Options) In(root string, wrote func(path, value string), reset func(address string)) Options {
+	o.tree = tree{root: root, wrote: wrote, reset: reset}
 	return o
 }
 

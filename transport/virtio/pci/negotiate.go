@@ -33,6 +33,9 @@ const noVector = 0xffff
 // Reset implements virtio.Device.
 func (d *Device) Reset() error {
 	d.common.store8(deviceStatus, 0)
+	if d.tree.reset != nil {
+		d.tree.reset(d.Address)
+	}
 	for deadline := time.Now().Add(d.patience); ; time.Sleep(time.Millisecond) {
 		switch status := d.Status(); {
 		case status == 0, status == gone:

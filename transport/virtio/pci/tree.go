@@ -15,8 +15,11 @@ import (
 // tree is the kernel's files: /sys, /proc and /dev, under a root that is "/"
 // but in tests.
 type tree struct {
-	root  string
-	wrote func(path, value string) // stands in for the kernel after a write, in tests
+	root string
+	// These are set in tests. They stand in for the kernel after a write, and
+	// for a device whose status register was written with 0.
+	wrote func(path, value string)
+	reset func(address string)
 }
 
 // path returns where a file of the kernel is.
