@@ -3,9 +3,11 @@ package ninefs_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +21,8 @@ import (
 	"github.com/csi-9p/csi-9p/test/lab"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/virtio"
+	"github.com/csi-9p/csi-9p/transport/virtio/virtiotest"
 )
 
 func TestMain(m *testing.M) {
@@ -32,6 +36,8 @@ type share struct {
 	root string
 	// configure, unless nil, changes what the client's session is opened with.
 	configure func(*ninep.Config)
+	// memory, unless nil, is what the client's arena is made of.
+	memory *transport.Memory
 }
 
 // exporter serves a new directory from this process.
@@ -79,6 +85,24 @@ func stoppable(t testing.TB, o server.Options) (s share, stop func() (start func
 	start()
 	t.Cleanup(halt)
 	return share{url: "unix://" + socket, root: root}, func() func() { halt(); return start }
+}
+
+// device is an exporter behind a virtio device in memory.
+func device(t testing.TB) share {
+	t.Helper()
+	s := exporter(t)
+	s.memory = new(transport.Memory)
+	options := virtiotest.Options{
+		Pages:  true,
+		Dial:   func() (io.ReadWriteCloser, error) { return net.Dial("unix", strings.TrimPrefix(s.url, "unix://")) },
+		Broken: func(err error) { t.Errorf("the driver broke the device: %v", err) },
+	}
+	s.configure = func(c *ninep.Config) {
+		c.Dial = func(context.Context) (transport.Conn, error) {
+			return virtio.New(virtiotest.New(options), virtio.Options{Memory: s.memory})
+		}
+	}
+	return s
 }
 
 // diod serves a new directory from Debian's diod.
@@ -171,7 +195,7 @@ func mount(t testing.TB, s share, set ...func(*ninefs.Options)) *mounted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.arena, err = transport.NewArena(transport.ArenaOptions{SlotSize: 1 << 20, Limit: 64 << 20})
+	m.arena, err = transport.NewArena(transport.ArenaOptions{SlotSize: 1 << 20, Limit: 64 << 20, Memory: s.memory})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -549,7 +549,7 @@ func TestTorture(t *testing.T) {
 	steps, seed := cmp.Or(os.Getenv("CSI9P_TORTURE_STEPS"), "500"), cmp.Or(os.Getenv("CSI9P_TORTURE_SEED"), "1")
 	running := map[string]*lab.Process{}
 	for name, mode := range map[string]ninefs.CacheMode{"close-to-open": ninefs.CloseToOpen, "none": ninefs.CacheNone, "loose": ninefs.Loose} {
-		for server, start := range map[string]func(testing.TB) share{"exporter": exporter, "diod": diod} {
+		for server, start := range map[string]func(testing.TB) share{"exporter": exporter, "diod": diod, "device": device} {
 			m := mount(t, start(t), func(o *ninefs.Options) { o.Cache = mode; o.Fids = ninefs.NewFidCache(20) })
 			check(t, os.Mkdir(m.path("tree"), 0o755))
 			// diod truncates by path, and which of its names an open file still has need not be known.
