@@ -39,9 +39,10 @@ const (
 	smallPipe = 1 << 20
 )
 
-// sparePipes is how many pipes Pipes keeps: one connection fills one at a time,
-// and rarely has a second on its way.
-const sparePipes = 2
+// sparePipes is how many pipes Pipes keeps: to make one takes as long as to move
+// a large payload, and a reader with many requests in flight has as many pipes on
+// their way.
+const sparePipes = 8
 
 // Pipes are the pipes of a connection. The zero value is ready. Its methods are
 // safe for concurrent use.

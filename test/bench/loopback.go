@@ -13,6 +13,13 @@ import (
 // largestRequest is the most that the kernel puts into one FUSE request, unless it is configured otherwise.
 const largestRequest = 1 << 20
 
+// flavour is how go-fuse's loopback file system is mounted. The zero value is the library as it comes, but for the kernel's passthrough.
+type flavour struct {
+	Timeout     time.Duration // for which attributes and names live
+	Passthrough bool          // let the kernel read and write the file itself, which it does for root
+	Request     int           // the most bytes of a request, and of read-ahead; 0: the library's defaults
+}
+
 // plainFile is go-fuse's loopback file without the kernel's passthrough: its reads and writes come to the server.
 type plainFile struct{ *fs.LoopbackFile }
 
@@ -44,23 +51,22 @@ func hide(f fs.FileHandle) fs.FileHandle {
 	return f
 }
 
-// loopback serves go-fuse's loopback file system on dir at a mount point until ctx ends. Attributes and names live for timeout. Run
-// as root it uses the kernel's passthrough, if that is wanted.
-func loopback(ctx context.Context, dir, at string, timeout time.Duration, passthrough bool) error {
+// loopback serves go-fuse's loopback file system on dir at a mount point until ctx ends.
+func loopback(ctx context.Context, dir, at string, f flavour) error {
 	root, err := fs.NewLoopbackRoot(dir)
 	if err != nil {
 		return err
 	}
-	if !passthrough {
+	if !f.Passthrough {
 		node := root.(*fs.LoopbackNode)
 		root = &plainNode{node}
 		node.RootData.RootNode = root
 	}
 	server, err := fs.Mount(at, root, &fs.Options{
-		EntryTimeout: &timeout, AttrTimeout: &timeout, NullPermissions: true,
+		EntryTimeout: &f.Timeout, AttrTimeout: &f.Timeout, NullPermissions: true,
 		MountOptions: fuse.MountOptions{
 			AllowOther: true, Options: []string{"default_permissions"}, DirectMountStrict: true,
-			MaxWrite: largestRequest, MaxReadAhead: largestRequest, FsName: dir, Name: "loopback",
+			MaxWrite: f.Request, MaxReadAhead: f.Request, FsName: dir, Name: "loopback",
 		},
 	})
 	if err != nil {

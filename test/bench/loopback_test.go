@@ -6,16 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
-// TestLoopback reads and writes through the baseline in both of its forms. It needs root.
+// TestLoopback reads and writes through the baseline in all of its forms. It needs root.
 func TestLoopback(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("mounting needs root")
 	}
 	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<17)
-	for name, passthrough := range map[string]bool{"plain": false, "passthrough": true} {
+	for name, f := range map[string]flavour{"plain": {}, "large requests": {Request: largestRequest}, "passthrough": {Request: largestRequest, Passthrough: true}} {
 		t.Run(name, func(t *testing.T) {
 			s, err := newStand(t.TempDir())
 			if err != nil {
@@ -30,7 +29,7 @@ func TestLoopback(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			at, err := s.loopback("mount", dir, time.Second, passthrough)
+			at, err := s.loopback("mount", dir, f)
 			if err != nil {
 				t.Fatal(err)
 			}

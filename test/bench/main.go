@@ -2,11 +2,12 @@
 // loopback file system, with and without the kernel's passthrough, and sshfs, if it is installed. It needs root.
 //
 //	bench [-quick] [-program bin/csi-9p] [-dir /dev/shm] [-page docs/performance.md]
-//	bench loopback DIR MOUNTPOINT TIMEOUT PASSTHROUGH
+//	bench loopback DIR MOUNTPOINT FLAVOUR
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,7 +16,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -24,10 +24,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err := errors.New("usage: bench loopback DIR MOUNTPOINT TIMEOUT PASSTHROUGH")
+	err := errors.New("usage: bench loopback DIR MOUNTPOINT FLAVOUR")
 	if len(os.Args) < 2 || os.Args[1] != "loopback" {
 		err = run(ctx)
-	} else if len(os.Args) == 6 {
+	} else if len(os.Args) == 5 {
 		err = runLoopback(ctx, os.Args[2:])
 	}
 	if err != nil {
@@ -37,15 +37,11 @@ func main() {
 }
 
 func runLoopback(ctx context.Context, args []string) error {
-	timeout, err := time.ParseDuration(args[2])
-	if err != nil {
-		return err
+	var f flavour
+	if err := json.Unmarshal([]byte(args[2]), &f); err != nil {
+		return fmt.Errorf("FLAVOUR: %w", err)
 	}
-	passthrough, err := strconv.ParseBool(args[3])
-	if err != nil {
-		return err
-	}
-	return loopback(ctx, args[0], args[1], timeout, passthrough)
+	return loopback(ctx, args[0], args[1], f)
 }
 
 // bench is one run of csi-9p bench.
@@ -123,14 +119,19 @@ func benches(against []string) []bench {
 // baselines mounts what is measured beside, and returns it as flags.
 func baselines(ctx context.Context, s *stand, dir string) (flags []string, err error) {
 	for _, b := range []struct {
-		name        string
-		passthrough bool
-	}{{"go-fuse", false}, {"go-fuse, passthrough", true}} {
-		cached, err := s.loopback(b.name, dir, time.Second, b.passthrough)
+		name string
+		flavour
+	}{
+		{"go-fuse", flavour{}},
+		{"go-fuse, 1 MiB requests", flavour{Request: largestRequest}},
+		{"go-fuse, passthrough", flavour{Request: largestRequest, Passthrough: true}},
+	} {
+		uncached, err := s.loopback(b.name+", uncached", dir, b.flavour)
 		if err != nil {
 			return nil, err
 		}
-		uncached, err := s.loopback(b.name+", uncached", dir, 0, b.passthrough)
+		b.Timeout = time.Second
+		cached, err := s.loopback(b.name, dir, b.flavour)
 		if err != nil {
 			return nil, err
 		}

@@ -3,13 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -82,16 +82,22 @@ func (s *stand) start(cmd *exec.Cmd, prints bool) error {
 }
 
 // loopback mounts go-fuse's loopback file system on dir, in a process of its own: this program again.
-func (s *stand) loopback(name, dir string, timeout time.Duration, passthrough bool) (string, error) {
+func (s *stand) loopback(name, dir string, f flavour) (string, error) {
 	at, err := s.mkdir(name)
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("/proc/self/exe", "loopback", dir, at, timeout.String(), strconv.FormatBool(passthrough))
-	if err := s.start(cmd, true); err != nil {
+	asked, err := json.Marshal(f)
+	if err != nil {
+		return "", err
+	}
+	if err := s.start(exec.Command("/proc/self/exe", "loopback", dir, at, string(asked)), true); err != nil {
 		return "", err
 	}
 	s.ends = append(s.ends, func() error { return detach(at) })
+	if f.Request == 0 {
+		return at, nil
+	}
 	return at, readAhead(at)
 }
 

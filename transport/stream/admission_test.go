@@ -93,12 +93,12 @@ func TestUrgentCallPassesAServerThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// An urgent call passes those that wait for a full socket too.
+// An urgent call passes those that wait for a socket, which has no room for all of the first, too.
 func TestUrgentCallPassesAFullSocket(t *testing.T) {
 	c, p := connect(t, unixPair, stream.Options{})
 	d := newDone()
 	for tag := range uint16(8) {
-		c.Submit(writeCall(d, tag, make([]byte, 1<<20)))
+		c.Submit(writeCall(d, tag, make([]byte, 4<<20)))
 	}
 	clunk := clunkCall(d, 50)
 	clunk.Urgent = true
@@ -198,7 +198,7 @@ func TestWithdraw(t *testing.T) {
 // A call that was admitted but waits for the socket can be had back too, and
 // makes room.
 func TestWithdrawBehindAFullSocket(t *testing.T) {
-	const size = 2 << 20
+	const size = 4 << 20
 	c, p := connect(t, unixPair, stream.Options{Window: 2 * size})
 	d := newDone()
 	stuck, taken, waits := writeCall(d, 1, make([]byte, size)), writeCall(d, 2, make([]byte, size)), clunkCall(d, 3)

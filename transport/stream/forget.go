@@ -25,12 +25,8 @@ func (c *Conn) Forget(tag uint16) {
 	c.completing++
 	c.mu.Unlock()
 
-	call.Done.Complete(call)
+	c.finish(call)
 	if mine {
 		c.combine()
 	}
-	c.mu.Lock()
-	c.completing--
-	c.idle.Signal()
-	c.mu.Unlock()
 }

@@ -124,11 +124,52 @@ func (c *Conn) complete(call *transport.Call) {
 	}
 	c.retire(e)
 	mine := c.startWriting()
+	aside := call.N >= asideFrom && c.in.large.Load() > 0
+	if aside {
+		c.completing++
+	}
 	c.mu.Unlock()
-	call.Done.Complete(call)
+	c.pass(call, aside)
 	if mine {
 		c.combine()
 	}
+}
+
+const (
+	// asideFrom is the length of a payload from which to do something with it
+	// takes longer than to have another goroutine do it.
+	asideFrom = 512 << 10
+	// asideCalls is how many wait for that goroutine at most.
+	asideCalls = 4
+)
+
+// pass completes a call, or leaves that to finisher while it keeps up.
+func (c *Conn) pass(call *transport.Call, aside bool) {
+	if !aside {
+		call.Done.Complete(call)
+		return
+	}
+	select {
+	case c.aside <- call:
+	default:
+		c.finish(call)
+	}
+}
+
+// finisher completes calls while the next payload is received.
+func (c *Conn) finisher() {
+	for call := range c.aside {
+		c.finish(call)
+	}
+}
+
+// finish completes a call that is counted in c.completing.
+func (c *Conn) finish(call *transport.Call) {
+	call.Done.Complete(call)
+	c.mu.Lock()
+	c.completing--
+	c.idle.Signal()
+	c.mu.Unlock()
 }
 
 // violation is the error of a peer that breaks the protocol.

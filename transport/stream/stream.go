@@ -6,7 +6,8 @@
 // meanwhile, to the socket without blocking, head and payload of several calls
 // in one writev(2) from where they lie. When the socket is full a goroutine
 // takes over and waits for it. Receiving is one goroutine, which parses a
-// reply's head before it places the payload straight into the call's memory.
+// reply's head before it places the payload straight into the call's memory; while
+// more large ones are due, what is done with one is another goroutine's.
 package stream
 
 import (
@@ -60,9 +61,10 @@ type Conn struct {
 	stats    counters
 	in       *reader
 	splicing splicing
-	batch    batch           // the writer's
-	ended    transport.Queue // the writer's: calls that it has to complete
-	handover chan struct{}   // the writing goes to the writer goroutine
+	batch    batch                // the writer's
+	ended    transport.Queue      // the writer's: calls that it has to complete
+	handover chan struct{}        // the writing goes to the writer goroutine
+	aside    chan *transport.Call // calls that finisher completes
 	lost     chan struct{}
 
 	mu         sync.Mutex
@@ -73,7 +75,7 @@ type Conn struct {
 	ready      transport.Queue // likewise
 	writing    bool            // someone is the writer: the batch and the wire's sending side are theirs
 	receiving  *transport.Call // the call whose reply is being read
-	completing int             // calls of Forget that are not done
+	completing int             // calls of Forget and of finisher that are not done
 	err        error           // why it is dead
 }
 
@@ -98,6 +100,7 @@ func New(c net.Conn, o Options) *Conn {
 			Window:    o.Window,
 		},
 		handover: make(chan struct{}, 1),
+		aside:    make(chan *transport.Call, asideCalls),
 		lost:     make(chan struct{}),
 		window:   transport.NewWindow(transport.WindowOptions{Slots: o.Slots, Bytes: o.Window, Shared: o.Shared, Reserve: o.Reserve}),
 	}
@@ -106,6 +109,7 @@ func New(c net.Conn, o Options) *Conn {
 	s.in = newReader(w)
 	s.splicing.init(w)
 	go s.writer()
+	go s.finisher()
 	go s.run()
 	return s
 }
@@ -270,6 +274,7 @@ func (c *Conn) run() {
 
 	c.splicing.pipes.Close()
 	close(c.handover) // on a dead connection nobody becomes the writer
+	close(c.aside)
 	for call := done.Pop(); call != nil; call = done.Pop() {
 		call.Done.Complete(call)
 	}
