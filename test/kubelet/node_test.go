@@ -35,10 +35,16 @@ type node struct {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
+	return newNodeWith(t, func(mounter *exec.Cmd) *exec.Cmd { return mounter })
+}
+
+// newNodeWith is newNode with a mounter that is started by another command.
+func newNodeWith(t *testing.T, by func(mounter *exec.Cmd) *exec.Cmd) *node {
+	t.Helper()
 	lab.NeedRoot(t)
 	n := &node{t: t, dir: lab.Dir(t)}
 	t.Cleanup(n.noMounts)
-	lab.Start(t, exec.Command(lab.Binary(t), "mounter", "--listen", n.endpoint("mounter.sock")))
+	lab.Start(t, by(exec.Command(lab.Binary(t), "mounter", "--listen", n.endpoint("mounter.sock"))))
 	n.listens("mounter.sock")
 	n.start()
 	conn, err := grpc.NewClient(n.endpoint("csi.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithIdleTimeout(0),

@@ -18,7 +18,8 @@ import (
 )
 
 // works are what pods do with their volume: each one thing over and over, that
-// the server is needed for. All but verify do not heed SIGTERM.
+// the server is needed for. All but verify do not heed SIGTERM. The last is no
+// pod's.
 var works = map[string]lab.Work{
 	"read":   forever(readDirectly),
 	"write":  forever(func(f *os.File, i int) error { return writeAt(f, i) }),
@@ -26,6 +27,8 @@ var works = map[string]lab.Work{
 	"close":  forever(writeAndClose),
 	"dirty":  dirty,
 	"verify": verify,
+
+	"confined": confined,
 }
 
 const fileSize = 8 << 20
