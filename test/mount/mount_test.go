@@ -36,16 +36,37 @@ func forServers(t *testing.T, test func(t *testing.T, server *lab.Server)) {
 	t.Run("diod", func(t *testing.T) { test(t, lab.Diod(t, lab.Dir(t))) })
 }
 
-// forMounts runs a test on a mount of each server in each cache mode.
+// forMounts runs a test on a mount of each server in each cache mode, and on
+// one where the server checks permissions.
 func forMounts(t *testing.T, test func(t *testing.T, x site)) {
 	t.Helper()
 	forServers(t, func(t *testing.T, server *lab.Server) {
-		for _, cache := range []string{"close-to-open", "none", "loose"} {
-			t.Run(cache, func(t *testing.T) {
-				x := site{dir: lab.Mount(t, server.URL, "cache="+cache).Dir, host: server.Root, server: server.Name, cache: cache}
-				test(t, x.below(t, cache))
-			})
+		inCacheModes(t, server, test)
+		if server.Name != "diod" { // which serves the one user that it runs as
+			onMount(t, server, "user", "close-to-open", test, "access=user")
 		}
+	})
+}
+
+// forCacheModes runs a test on a mount of each server in each cache mode.
+func forCacheModes(t *testing.T, test func(t *testing.T, x site)) {
+	t.Helper()
+	forServers(t, func(t *testing.T, server *lab.Server) { inCacheModes(t, server, test) })
+}
+
+func inCacheModes(t *testing.T, server *lab.Server, test func(t *testing.T, x site)) {
+	t.Helper()
+	for _, cache := range []string{"close-to-open", "none", "loose"} {
+		onMount(t, server, cache, cache, test, "cache="+cache)
+	}
+}
+
+// onMount runs a test of that name in a new directory of a new mount.
+func onMount(t *testing.T, server *lab.Server, name, cache string, test func(t *testing.T, x site), options ...string) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		x := site{dir: lab.Mount(t, server.URL, options...).Dir, host: server.Root, server: server.Name, cache: cache}
+		test(t, x.below(t, name))
 	})
 }
 

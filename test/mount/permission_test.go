@@ -11,7 +11,7 @@ import (
 
 // TestPermissions: who may do what (path_resolution(7), inode(7), and the pages of the calls), and what becomes of owners and modes.
 func TestPermissions(t *testing.T) {
-	forMounts(t, func(t *testing.T, x site) {
+	forCacheModes(t, func(t *testing.T, x site) {
 		old := unix.Umask(0)
 		defer unix.Umask(old)
 		for name, check := range map[string]func(*testing.T, site){
