@@ -13,6 +13,7 @@ import (
 	"github.com/csi-9p/csi-9p/bench/work"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/dial"
 )
 
 // volumeFlow is what a volume may have in flight unless it is told otherwise (maxInFlight).
@@ -33,7 +34,7 @@ func (s *suite) fairness() section {
 func (s *suite) neighbours(ctx context.Context, m *made) error {
 	var roots []*ninep.Fid
 	for range 2 {
-		session, aname, err := connect(ctx, s.url)
+		session, aname, err := connect(ctx, s.url, dial.Options{})
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/csi-9p/csi-9p/bench/measure"
@@ -30,6 +31,8 @@ type SweepOptions struct {
 	Through  string
 	InFlight int
 	Sizes    []int // bytes; nil: SweepSizes
+	// AllowUnsafeDMA allows to drive a virtio device that no IOMMU stands before.
+	AllowUnsafeDMA bool
 }
 
 // SweepSizes are the sizes of the measurement that brought zero copy to Linux's 9P client in 2011, and larger ones.
@@ -85,6 +88,8 @@ func (o *SweepOptions) check() error {
 		o.Through = "client"
 	case o.Through == "":
 		o.Through = "mount"
+	case o.Through == "mount" && strings.HasPrefix(o.Target, dial.Virtio+"://"):
+		return fmt.Errorf("%w: a virtio device bears one mount, and two are compared; sweep through client", ErrUsage)
 	case o.Through != "client" && o.Through != "mount":
 		return fmt.Errorf("%w: what is swept through is client or mount, not %q", ErrUsage, o.Through)
 	}
@@ -101,11 +106,16 @@ func (o *SweepOptions) openers(ctx context.Context, r *rig.Rig, url string) (bot
 		}
 		return errors.Join(errs...)
 	}
-	for i, mode := range []ninep.ZeroCopy{ninep.ZeroCopyOff, ninep.ZeroCopyAuto} {
-		open := o.client
-		if o.Through == "mount" {
-			open = o.mount
+	open := o.mount
+	if o.Through == "client" {
+		c, err := o.connect(ctx, url)
+		if err != nil {
+			return both, closeAll, err
 		}
+		closers = append(closers, c.close)
+		open = c.open
+	}
+	for i, mode := range []ninep.ZeroCopy{ninep.ZeroCopyOff, ninep.ZeroCopyAuto} {
 		var closer func() error
 		if both[i], closer, err = open(ctx, r, url, mode); err != nil {
 			return both, closeAll, err
@@ -115,30 +125,52 @@ func (o *SweepOptions) openers(ctx context.Context, r *rig.Rig, url string) (bot
 	return both, closeAll, nil
 }
 
-// client opens a session of its own.
-func (o *SweepOptions) client(ctx context.Context, _ *rig.Rig, url string, mode ninep.ZeroCopy) (opener, func() error, error) {
-	session, aname, err := connect(ctx, url)
+// client is a session that both modes are measured on, with memory that its transport reaches: a device bears one session.
+type client struct {
+	session *ninep.Session
+	aname   string
+	arena   *transport.Arena
+}
+
+// connect opens the session.
+func (o *SweepOptions) connect(ctx context.Context, url string) (*client, error) {
+	memory := new(transport.Memory)
+	session, aname, err := connect(ctx, url, dial.Options{Memory: memory, AllowUnsafeDMA: o.AllowUnsafeDMA})
+	if err != nil {
+		return nil, err
+	}
+	largest := max(slices.Max(o.Sizes), 1<<20)
+	arena, err := transport.NewArena(transport.ArenaOptions{
+		SlotSize: largest, Limit: int64(o.InFlight+1) * int64(largest), Memory: memory,
+	})
+	if err != nil {
+		return nil, errors.Join(err, session.Close())
+	}
+	return &client{session: session, aname: aname, arena: arena}, nil
+}
+
+// open attaches in one mode.
+func (c *client) open(ctx context.Context, _ *rig.Rig, _ string, mode ninep.ZeroCopy) (opener, func() error, error) {
+	root, err := c.session.Attach(ctx, ninep.AttachOptions{Aname: c.aname, ZeroCopy: mode})
 	if err != nil {
 		return nil, nil, err
 	}
-	root, err := session.Attach(ctx, ninep.AttachOptions{Aname: aname, ZeroCopy: mode})
-	if err != nil {
-		return nil, nil, errors.Join(err, session.Close())
-	}
 	name := fmt.Sprintf("csi-9p-bench-%d-%d", os.Getpid(), mode)
 	return func(ctx context.Context, s work.Shape) (*work.Work, error) {
-		return work.Client{Shape: s, Root: root, Name: name}.Open(ctx)
-	}, session.Close, nil
+		return work.Client{Shape: s, Root: root, Name: name, Arena: c.arena}.Open(ctx)
+	}, func() error { return nil }, nil // the session's end is the fid's
 }
 
+func (c *client) close() error { return errors.Join(c.session.Close(), c.arena.Close()) }
+
 // connect opens a session with a share, and returns the tree to attach as well.
-func connect(ctx context.Context, url string) (*ninep.Session, string, error) {
+func connect(ctx context.Context, url string, o dial.Options) (*ninep.Session, string, error) {
 	u, err := dial.Parse(url)
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	session, err := ninep.Open(ctx, ninep.Config{
-		Dial:             func(ctx context.Context) (transport.Conn, error) { return dial.Dial(ctx, u, dial.Options{}) },
+		Dial:             func(ctx context.Context) (transport.Conn, error) { return dial.Dial(ctx, u, o) },
 		ReconnectTimeout: -1,
 	})
 	if u.Aname == "" {

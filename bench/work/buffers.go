@@ -11,11 +11,15 @@ func buffers(n, size int) (list [][]byte, free func() error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for i := range all {
-		all[i] = byte(i ^ i>>8)
-	}
+	scribble(all)
 	for i := range n {
 		list = append(list, all[i*stride:][:size:size])
 	}
 	return list, func() error { return unix.Munmap(all) }, nil
+}
+
+func scribble(b []byte) {
+	for i := range b {
+		b[i] = byte(i ^ i>>8)
+	}
 }

@@ -8,18 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
 )
 
 // Client is reads or writes by the 9P client alone, on a file below a fid: no kernel, no mount.
 type Client struct {
 	Shape
-	Root *ninep.Fid
-	Name string // of the file to make
+	Root  *ninep.Fid
+	Name  string           // of the file to make
+	Arena *transport.Arena // where the payload lies; nil: in memory of its own
 }
 
 // Open makes the file.
 func (c Client) Open(ctx context.Context) (*Work, error) {
-	memory, free, err := buffers(max(c.InFlight, 1), c.Size)
+	memory, free, err := c.slots(ctx, max(c.InFlight, 1), c.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -41,13 +43,37 @@ func (c Client) Open(ctx context.Context) (*Work, error) {
 	}}, nil
 }
 
+// slots are n buffers of size bytes from the arena.
+func (c Client) slots(ctx context.Context, n, size int) (list [][]byte, free func() error, err error) {
+	if c.Arena == nil {
+		return buffers(n, size)
+	}
+	var taken []*transport.Slot
+	free = func() error {
+		for _, s := range taken {
+			s.Release()
+		}
+		return nil
+	}
+	for range n {
+		s, err := c.Arena.Get(ctx, size)
+		if err != nil {
+			return nil, nil, errors.Join(err, free())
+		}
+		taken = append(taken, s)
+		scribble(s.Bytes())
+		list = append(list, s.Bytes()[:size:size])
+	}
+	return list, free, nil
+}
+
 // fill makes the file and returns its open fid.
 func (c Client) fill(ctx context.Context) (*ninep.Fid, error) {
 	file, err := c.Root.Walk(ctx)
 	if err != nil {
 		return nil, err
 	}
-	memory, free, err := buffers(1, int(min(c.Area, 1<<20)))
+	memory, free, err := c.slots(ctx, 1, int(min(c.Area, 1<<20)))
 	if err != nil {
 		return nil, err
 	}

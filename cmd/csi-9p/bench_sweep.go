@@ -10,8 +10,7 @@ import (
 
 func sweepCommand() *cobra.Command {
 	var flags benchFlags
-	var through string
-	var inFlight int
+	var o bench.SweepOptions
 	cmd := &cobra.Command{
 		Use:   "sweep DIR|URL",
 		Short: "Writes and reads by I/O size, with zero copy off and on",
@@ -27,7 +26,8 @@ below it, and removed.`,
 		Args: positional("DIR|URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, end := flags.options(args[0], cmd.ErrOrStderr())
-			r, err := measured(bench.Sweep(cmd.Context(), bench.SweepOptions{Options: options, Through: through, InFlight: inFlight}))
+			o.Options = options
+			r, err := measured(bench.Sweep(cmd.Context(), o))
 			end()
 			if err != nil {
 				return err
@@ -36,7 +36,8 @@ below it, and removed.`,
 		},
 	}
 	flags.add(cmd.Flags(), 21, 30*time.Millisecond)
-	cmd.Flags().StringVar(&through, "through", "", "what is measured: client or mount (default: mounts of a DIR, the client of a URL)")
-	cmd.Flags().IntVar(&inFlight, "in-flight", 1, "how many reads or writes at a time")
+	cmd.Flags().StringVar(&o.Through, "through", "", "what is measured: client or mount (default: mounts of a DIR, the client of a URL)")
+	cmd.Flags().IntVar(&o.InFlight, "in-flight", 1, "how many reads or writes at a time")
+	addUnsafeDMA(cmd.Flags(), &o.AllowUnsafeDMA)
 	return cmd
 }
