@@ -521,3 +521,16 @@ func TestUnsuitableDevices(t *testing.T) {
 		}
 	}
 }
+
+// TestLateReply: what a device answers after all to a call that was to be forgotten is its answer.
+func TestLateReply(t *testing.T) {
+	r := newRig(t, virtiotest.Options{}, virtio.Options{})
+	in := r.slot(t, 4096)
+	r.Submit(r.read(5, in))
+	e := r.element(t)
+	r.Forget(5)
+	e.Reply(answer(5, pattern(100)))
+	if call := r.done.wait(t); call.Err != nil || call.N != 100 || !bytes.Equal(in[:100], pattern(100)) {
+		t.Errorf("%v, %d bytes", call.Err, call.N)
+	}
+}
