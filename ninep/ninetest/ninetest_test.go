@@ -135,8 +135,8 @@ func TestExporterVirtio(t *testing.T) {
 			s.Dialect = d
 			options.Broken = func(err error) { t.Errorf("the driver broke the device: %v", err) }
 			options.Dial = func() (io.ReadWriteCloser, error) { return s.DialNet(context.Background()) }
-			s.Dial = func(context.Context) (transport.Conn, error) {
-				return virtio.New(virtiotest.New(options), virtio.Options{})
+			s.Dial = func(ctx context.Context) (transport.Conn, error) {
+				return virtio.New(ctx, virtiotest.New(options), virtio.Options{})
 			}
 			ninetest.Run(t, s)
 		})

@@ -98,8 +98,8 @@ func device(t testing.TB) share {
 		Broken: func(err error) { t.Errorf("the driver broke the device: %v", err) },
 	}
 	s.configure = func(c *ninep.Config) {
-		c.Dial = func(context.Context) (transport.Conn, error) {
-			return virtio.New(virtiotest.New(options), virtio.Options{Memory: s.memory})
+		c.Dial = func(ctx context.Context) (transport.Conn, error) {
+			return virtio.New(ctx, virtiotest.New(options), virtio.Options{Memory: s.memory})
 		}
 	}
 	return s

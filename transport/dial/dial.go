@@ -64,7 +64,7 @@ func dialVirtio(ctx context.Context, u URL, o Options) (transport.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", u, err)
 	}
-	c, err := virtio.New(device, virtio.Options{Memory: o.Memory})
+	c, err := virtio.New(ctx, device, virtio.Options{Memory: o.Memory})
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", u, err) // not a typed nil
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/klog/v2"
+
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/virtio/vring"
 )
@@ -32,7 +34,7 @@ type Options struct {
 	MaxMsize uint32
 	// Poll is how long the device is polled for a reply before its interrupt is
 	// waited for, at most: as long as that goes well, it is; otherwise less and
-	// less. 0: DefaultPoll; negative: not at all.
+	// less. 0: DefaultPoll, with several processors; negative: not at all.
 	Poll time.Duration
 }
 
@@ -40,6 +42,7 @@ type Options struct {
 type Conn struct {
 	device   Device
 	memory   *transport.Memory
+	log      klog.Logger
 	traits   transport.Traits
 	indirect bool
 	extents  int // the most that a payload may lie in

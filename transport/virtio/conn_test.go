@@ -62,7 +62,7 @@ func newRig(t testing.TB, o virtiotest.Options, vo virtio.Options) *rig {
 	vo.Memory = r.memory
 	r.Device = virtiotest.New(o)
 	var err error
-	if r.Conn, err = virtio.New(r.Device, vo); err != nil {
+	if r.Conn, err = virtio.New(t.Context(), r.Device, vo); err != nil {
 		t.Fatal(err)
 	}
 	r.arena, err = transport.NewArena(transport.ArenaOptions{SlotSize: 1 << 20, Limit: 8 << 20, Memory: r.memory})
@@ -496,7 +496,7 @@ func TestMemoryOutlivesTheDevice(t *testing.T) {
 		t.Error("memory is still in reach of a device that was closed")
 	}
 	r.Device = virtiotest.New(virtiotest.Options{Handle: func(e *virtiotest.Element) { r.elements <- e }})
-	conn, err := virtio.New(r.Device, virtio.Options{Memory: r.memory})
+	conn, err := virtio.New(t.Context(), r.Device, virtio.Options{Memory: r.memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -516,7 +516,7 @@ func TestUnsuitableDevices(t *testing.T) {
 		"does not reset": {ResetFails: 1},
 	} {
 		d := virtiotest.New(o)
-		if c, err := virtio.New(d, virtio.Options{}); err == nil || c != nil || !d.Closed() {
+		if c, err := virtio.New(t.Context(), d, virtio.Options{}); err == nil || c != nil || !d.Closed() {
 			t.Errorf("%s: %v, closed %v", name, err, d.Closed())
 		}
 	}

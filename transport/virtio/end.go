@@ -17,7 +17,7 @@ func (c *Conn) bury() {
 		c.idle.Wait()
 	}
 	c.mu.Unlock()
-	quiesce(c.device)
+	c.quiesce()
 	c.memory.Detach(c.device)
 	// The device is harmless by now; what is wrong with it, or with giving it
 	// back, the next one to open it is told.
@@ -39,11 +39,17 @@ func (c *Conn) bury() {
 	close(c.lost)
 }
 
-// quiesce returns once the device has confirmed its reset, or has lost its reach otherwise.
-func quiesce(d Device) {
+// quiesce returns once the device has confirmed its reset, or has lost its reach
+// otherwise. Until then calls wait, and so does whoever closes their session:
+// nothing else keeps their memory from being written to.
+func (c *Conn) quiesce() {
 	for pause := shortestResetPause; ; pause = min(2*pause, longestResetPause) {
-		if d.Reset() == nil || d.Close() == nil {
+		err := c.device.Reset()
+		if err == nil || c.device.Close() == nil {
 			return
+		}
+		if pause == shortestResetPause {
+			c.log.Error(err, "The device does not let go of memory; resetting it again until it does")
 		}
 		time.Sleep(pause)
 	}

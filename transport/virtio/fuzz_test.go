@@ -101,7 +101,7 @@ func FuzzDevice(f *testing.F) {
 		o.Broken = func(err error) { t.Errorf("the driver broke the device: %v", err) }
 		o.Handle = hostile(&r.Device, s, &kept)
 		r.Device = virtiotest.New(o)
-		conn, err := virtio.New(r.Device, virtio.Options{Memory: r.memory, MaxMsize: 128 << 10})
+		conn, err := virtio.New(t.Context(), r.Device, virtio.Options{Memory: r.memory, MaxMsize: 128 << 10})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,9 +1,13 @@
 package virtio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/bits"
+	"runtime"
+
+	"k8s.io/klog/v2"
 
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/virtio/vring"
@@ -37,14 +41,18 @@ const wantedFeatures = FeatureMountTag | FeatureIndirect | FeatureEventIndex | F
 var ErrUnsuitable = errors.New("a device that this driver cannot drive")
 
 // New makes a connection of a device and owns that from then on, also if it fails:
-// the device is reset and closed at the end.
-func New(device Device, o Options) (*Conn, error) {
+// the device is reset and closed at the end. ctx bounds nothing but lends its logger, for a
+// device that does not let go of memory.
+func New(ctx context.Context, device Device, o Options) (*Conn, error) {
 	o = o.withDefaults()
-	c := &Conn{device: device, memory: o.Memory, poller: poller{most: max(o.Poll, 0)}, lost: make(chan struct{})}
+	c := &Conn{
+		device: device, memory: o.Memory, log: klog.FromContext(ctx).WithValues("device", device.String()),
+		poller: poller{most: max(o.Poll, 0)}, lost: make(chan struct{}),
+	}
 	c.idle.L = &c.mu
 	if err := c.start(o); err != nil {
 		if c.ring != nil { // the device knows of memory
-			quiesce(device)
+			c.quiesce()
 		}
 		c.memory.Detach(device)
 		err = errors.Join(err, device.Close())
@@ -64,7 +72,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxMsize == 0 {
 		o.MaxMsize = DefaultMaxMsize
 	}
-	if o.Poll == 0 {
+	if o.Poll == 0 && runtime.GOMAXPROCS(0) > 1 { // a lone processor is the device's too
 		o.Poll = DefaultPoll
 	}
 	return o
