@@ -90,6 +90,7 @@ type Device struct {
 
 	mu     sync.Mutex // of Map and Close
 	closed bool
+	told   bool // of memory
 
 	loan     loan
 	layout   layout
@@ -264,6 +265,7 @@ func (d *Device) Map(b []byte) ([]transport.Extent, error) {
 	if d.closed {
 		return nil, os.ErrClosed
 	}
+	d.told = true
 	return d.loan.Map(b)
 }
 
@@ -275,8 +277,8 @@ func (d *Device) Wake() { d.loan.wake() }
 
 // Close implements virtio.Device: it resets the device, ends its reach and
 // gives it back to the driver that it had. An error means that the device did
-// not confirm its reset and may still reach memory, which is so only without
-// an IOMMU: then it keeps what it has, the process its ownership, and Close may
+// not confirm its reset and may still reach memory that it was told of, which is
+// so only without an IOMMU: then it keeps what it has, the process its ownership, and Close may
 // be called again. A device that can't be given back is logged: the next owner
 // finds it.
 func (d *Device) Close() error {
@@ -286,7 +288,7 @@ func (d *Device) Close() error {
 		return nil
 	}
 	confirmed := d.stop()
-	if confirmed != nil && d.Group == "" {
+	if confirmed != nil && d.Group == "" && d.told {
 		return confirmed
 	}
 	d.closed = true
@@ -301,7 +303,7 @@ func (d *Device) release(err error) {
 	for _, m := range d.mappings {
 		_ = unix.Munmap(m) // it fails only for what is no mapping
 	}
-	d.mappings = nil
+	d.mappings, d.common, d.isr, d.notify = nil, nil, nil, nil
 	if d.loan != nil {
 		d.loan.close()
 	}

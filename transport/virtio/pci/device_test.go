@@ -177,8 +177,11 @@ func (m *machine) group(name string) {
 func TestUnconfirmedResetKeepsEverything(t *testing.T) {
 	m, o, pages := uioMachine(t)
 	d := mustOpen(t, o)
-	_, free, err := d.Alloc(1 << 20)
+	b, free, err := d.Alloc(1 << 20)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Map(b); err != nil {
 		t.Fatal(err)
 	}
 	m.stuck = true
@@ -194,6 +197,24 @@ func TestUnconfirmedResetKeepsEverything(t *testing.T) {
 	m.stuck = false
 	if err := errors.Join(d.Close(), free()); err != nil {
 		t.Errorf("once it has confirmed: %v", err)
+	}
+	m.untouched(first)
+}
+
+// TestUnconfirmedResetWithoutMemory: what knows of no memory can't reach any, and the next one may try.
+func TestUnconfirmedResetWithoutMemory(t *testing.T) {
+	m, o, _ := uioMachine(t)
+	d := mustOpen(t, o)
+	m.stuck = true
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if m.drivers[first] != "uio_pci_generic" {
+		t.Errorf("given to %q, which would wait for it without end", m.drivers[first])
+	}
+	m.stuck = false
+	if err := mustOpen(t, o).Close(); err != nil {
+		t.Fatal(err)
 	}
 	m.untouched(first)
 }
