@@ -54,7 +54,7 @@ func openReal(t *testing.T) *pci.Device {
 // version sends Tversion over a connection of the device, waits for the reply and ends the connection.
 func version(t *testing.T, d *pci.Device) {
 	t.Helper()
-	c, err := virtio.New(d, virtio.Options{})
+	c, err := virtio.New(t.Context(), d, virtio.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func own() error {
 	if err != nil {
 		return err
 	}
-	c, err := virtio.New(d, virtio.Options{})
+	c, err := virtio.New(context.Background(), d, virtio.Options{})
 	if err != nil {
 		return err
 	}
