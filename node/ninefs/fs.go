@@ -34,7 +34,7 @@ type FS struct {
 	handles   *handles
 	fids      *FidCache
 	clock     serverClock
-	glances   pendingGlances
+	reach     reach
 	echo      echo
 	locks     *LockTable
 	turns     turns.Turns[turnKey]
@@ -51,7 +51,7 @@ func New(ctx context.Context, o Options) (*FS, error) {
 	o = o.withDefaults()
 	fs := &FS{o: o, ttl: o.ttl(), locks: o.Locks, fids: o.Fids}
 	fs.localLocks.Store(o.LocalLocks)
-	fs.glances.fs, fs.glances.all = fs, map[*glance]struct{}{}
+	fs.reach.lost = o.Unreachable
 	attr, err := o.Root.Getattr(ctx, ninep.AttrBasic)
 	if err == nil && attr.Mode&unix.S_IFMT != unix.S_IFDIR {
 		err = fmt.Errorf("%s is not a directory: %w", o.Root.Path(), unix.ENOTDIR)
@@ -90,7 +90,7 @@ func (fs *FS) Close() error {
 	fs.lookers.close()
 	fs.readers.close()
 	fs.pool.close()
-	fs.glances.close()
+	fs.reach.close()
 	var fids []*ninep.Fid
 	for _, h := range fs.handles.all() {
 		fs.locks.leave(fs, h.node.file)

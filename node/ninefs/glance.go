@@ -2,7 +2,6 @@ package ninefs
 
 import (
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,7 +46,7 @@ func (fs *FS) glanceAttr(r *fuse.Request) bool {
 		return false
 	}
 	g := fs.newGlance(r, n, fid)
-	fs.glances.add(g)
+	fs.reach.add(g)
 	fid.StartGetattr(&g.ask)
 	g.started()
 	g.drop()
@@ -90,8 +89,6 @@ func (fs *FS) lend(n *node, uid uint32) *cachedFid {
 	return fs.fids.get(n, uid)
 }
 
-func (fs *FS) unreachable() bool { return fs.o.Unreachable != nil && fs.o.Unreachable() }
-
 func (fs *FS) newGlance(r *fuse.Request, n *node, fid *cachedFid) *glance {
 	g := glances.Get().(*glance)
 	g.begin(r)
@@ -105,7 +102,7 @@ func glanced(ask *ninep.Glance) {
 	g := ask.Owner.(*glance)
 	fs := g.fs
 	if g.dir == nil {
-		fs.glances.remove(g)
+		fs.reach.remove(g)
 	}
 	if g.ended() {
 		g.answer()
@@ -162,63 +159,12 @@ func (g *glance) abandon() bool {
 	return live
 }
 
-// pendingGlances are the GETATTRs that wait for a server, so that none goes on waiting when it cannot be reached: see [FS.replyKnown].
-type pendingGlances struct {
-	fs    *FS
-	mu    sync.Mutex
-	all   map[*glance]struct{}
-	timer *time.Timer // nil while it is not running
-}
+// keep and unreachable are for GETATTR: see [FS.replyKnown].
+func (g *glance) keep() { g.users.Add(1) }
 
-func (p *pendingGlances) add(g *glance) {
-	if p.fs.o.Unreachable == nil {
-		return
+func (g *glance) unreachable() {
+	if g.abandon() {
+		g.fs.replyKnown(g.r, g.node)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all[g] = struct{}{}
-	if p.timer == nil {
-		p.timer = time.AfterFunc(lookOut, p.look)
-	}
-}
-
-func (p *pendingGlances) remove(g *glance) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.all, g)
-}
-
-func (p *pendingGlances) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-}
-
-// look asks whether the server can be reached, as long as anything waits for it.
-func (p *pendingGlances) look() {
-	unreachable := p.fs.unreachable()
-	var waiting []*glance
-	p.mu.Lock()
-	if len(p.all) == 0 {
-		p.timer = nil
-		p.mu.Unlock()
-		return
-	}
-	p.timer.Reset(lookOut)
-	if unreachable {
-		for g := range p.all {
-			g.users.Add(1)
-			waiting = append(waiting, g)
-		}
-		clear(p.all)
-	}
-	p.mu.Unlock()
-	for _, g := range waiting {
-		if g.abandon() {
-			p.fs.replyKnown(g.r, g.node)
-		}
-		g.drop()
-	}
+	g.drop()
 }

@@ -2,7 +2,6 @@ package ninefs
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -43,40 +42,6 @@ func (fs *FS) patience(r *fuse.Request) (ctx context.Context, done func()) {
 			timer.Stop()
 		}
 		cancel()
-	}
-}
-
-// lookOut is the time between questions whether the server can still be reached.
-const lookOut = 500 * time.Millisecond
-
-// errUnreachable ends a wait for a server that cannot be reached.
-var errUnreachable = errors.New("ninefs: the server cannot be reached")
-
-// whileReachable returns a context that ends by errUnreachable when the server cannot be reached. done must be called.
-func (fs *FS) whileReachable(ctx context.Context) (_ context.Context, done func()) {
-	if fs.o.Unreachable == nil {
-		return ctx, func() {}
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	if fs.unreachable() {
-		cancel(errUnreachable)
-		return ctx, func() {}
-	}
-	const never = time.Duration(1<<63 - 1) // Reset starts it, when it is known to its own function
-	var timer *time.Timer
-	timer = time.AfterFunc(never, func() {
-		switch {
-		case ctx.Err() != nil:
-		case fs.unreachable():
-			cancel(errUnreachable)
-		default:
-			timer.Reset(lookOut)
-		}
-	})
-	timer.Reset(lookOut)
-	return ctx, func() {
-		timer.Stop()
-		cancel(nil)
 	}
 }
 
