@@ -41,7 +41,7 @@ var keys = []key{
 	id("attachUid", func(p *Parameters) *uint32 { return &p.AttachUID }),
 	duration("reconnectTimeout", func(p *Parameters) *time.Duration { return &p.ReconnectTimeout }, "0 waits for ever"),
 	duration("writebackTimeout", func(p *Parameters) *time.Duration { return &p.WritebackTimeout }, "0 waits for ever"),
-	word("engine", func(p *Parameters) *Engine { return &p.Engine }, known(EngineEmbedded).later(EngineKernel)),
+	word("engine", func(p *Parameters) *Engine { return &p.Engine }, known(EngineEmbedded, EngineKernel)),
 	word("capacity", func(p *Parameters) *Capacity { return &p.Capacity }, known(CapacityNone, CapacityReport).later(CapacityEnforce)),
 }
 

@@ -106,7 +106,6 @@ func TestParseRefuses(t *testing.T) {
 		{with("zeroCopy", "on"), []string{"zeroCopy", "auto, off, require"}},
 		{with("zeroCopyThreshold", "much"), []string{"zeroCopyThreshold", "quantity"}},
 		{with("cache", "writeback"), []string{"cache", "close-to-open, loose"}},
-		{with("engine", "kernel"), []string{"engine", "later release"}},
 		{with("capacity", "enforce"), []string{"capacity", "later release"}},
 		{map[string]string{"server": "virtio://tag", "aname": "/x"}, []string{"aname", "subDir"}},
 		{map[string]string{"server": "gopher://h"}, []string{"server", "gopher"}},

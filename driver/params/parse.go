@@ -20,6 +20,10 @@ const (
 // passed over; see ParseMetadata.
 func Parse(values map[string]string) (Parameters, error) {
 	p := Defaults()
+	if given, set := find(values, "engine"); set && strings.EqualFold(values[given], string(EngineKernel)) {
+		p.Engine = EngineKernel
+		p.engineDefaults()
+	}
 	seen := make(map[string]string, len(values))
 	for _, given := range slices.Sorted(maps.Keys(values)) {
 		if strings.HasPrefix(given, kubernetesPrefix) || strings.HasPrefix(given, provisionerPrefix) {
@@ -40,6 +44,9 @@ func Parse(values map[string]string) (Parameters, error) {
 	if err := p.checkRoad(seen); err != nil {
 		return Parameters{}, err
 	}
+	if err := p.checkEngine(seen); err != nil {
+		return Parameters{}, err
+	}
 	return p, nil
 }
 
@@ -48,6 +55,11 @@ func Parse(values map[string]string) (Parameters, error) {
 func (p Parameters) Values() map[string]string {
 	values := make(map[string]string)
 	defaults := Defaults()
+	if p.Engine == EngineKernel {
+		values["engine"] = string(EngineKernel)
+		defaults.Engine = EngineKernel
+		defaults.engineDefaults()
+	}
 	for _, k := range keys {
 		if v := k.get(&p); v != k.get(&defaults) {
 			values[k.name] = v
