@@ -57,6 +57,9 @@ func (c *Controller) parseCreate(request *csi.CreateVolumeRequest) (*wanted, err
 	if w.road, err = c.roadTo(p); err != nil {
 		return nil, err
 	}
+	if err := c.checkEngine(p); err != nil {
+		return nil, err
+	}
 	return w, w.checkNode(request.GetVolumeCapabilities())
 }
 
@@ -140,4 +143,13 @@ func volumeOf(id volume.ID, r *record.Record) (*csi.Volume, error) {
 		return nil, err
 	}
 	return &csi.Volume{VolumeId: id.String(), CapacityBytes: r.CapacityBytes, VolumeContext: values}, nil
+}
+
+// checkEngine refuses a share whose nodes' server the volume's engine cannot mount. A share that is not known is told later.
+func (c *Controller) checkEngine(p params.Parameters) error {
+	share, err := c.shares.Resolve(p)
+	if err != nil {
+		return nil
+	}
+	return p.CheckEngine(share.Server)
 }

@@ -29,8 +29,8 @@ func (s *Service) Mounts(ctx context.Context) (Mounts, error) {
 	}
 	mounted := make(map[string]bool) // by volume: served
 	for _, m := range table {
-		if id, ours := volumeOf(m); ours && strings.Contains(m.MountPoint, "/"+s.options.Name+"/") {
-			mounted[id] = false
+		if id, ours := s.volumeOf(table, m); ours && strings.Contains(m.MountPoint, "/"+s.options.Name+"/") {
+			mounted[id] = m.FsType != fsType // the kernel serves it
 		}
 	}
 	held, err := s.options.Mounter.List(ctx)

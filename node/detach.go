@@ -157,7 +157,7 @@ func (s *Service) abort(ctx context.Context, connection uint32, volumeID string)
 		return
 	}
 	for _, m := range table {
-		if id, _ := volumeOf(m); m.Major == 0 && uint32(m.Minor) == connection && id != volumeID {
+		if id, _ := s.volumeOf(table, m); m.Major == 0 && uint32(m.Minor) == connection && id != volumeID {
 			return
 		}
 	}

@@ -21,6 +21,9 @@ func (s *Service) NodeExpandVolume(ctx context.Context, req *csi.NodeExpandVolum
 		return nil, err
 	}
 	defer unlock()
+	if kernel, err := s.ofKernel(req.GetVolumeId()); kernel || err != nil {
+		return &csi.NodeExpandVolumeResponse{CapacityBytes: size}, err // nothing shows the size
+	}
 	if err := s.renewMounted(ctx, req.GetVolumeId(), req.GetSecrets()); err != nil {
 		return nil, err
 	}

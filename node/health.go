@@ -57,7 +57,7 @@ func (s *Service) illness(ctx context.Context, id string) (*csi.VolumeHealth_Vol
 	status, err := s.options.Mounter.Status(ctx, id)
 	switch {
 	case errors.Is(err, mounter.ErrUnknownVolume):
-		return deadMount(id)
+		return s.notServed(ctx, id)
 	case err != nil:
 		return inaccessible(reasonMounterAway, failed(err).Error()), nil
 	case status.Connected:
@@ -70,14 +70,18 @@ func (s *Service) illness(ctx context.Context, id string) (*csi.VolumeHealth_Vol
 	return entry(csi.VolumeHealthErrorType_DEGRADED, reasonReconnecting, text), nil
 }
 
-// deadMount tells a volume whose mount nobody serves from one that is not here.
-func deadMount(id string) (*csi.VolumeHealth_VolumeHealthEntry, error) {
+// notServed tells a volume whose mount nobody serves from one that is not here, or that the kernel's client serves.
+func (s *Service) notServed(ctx context.Context, id string) (*csi.VolumeHealth_VolumeHealthEntry, error) {
 	table, err := mountpoint.Table()
 	if err != nil {
 		return nil, local(err)
 	}
 	for _, m := range table {
-		if mounted, ours := volumeOf(m); ours && mounted == id {
+		mounted, ours := s.volumeOf(table, m)
+		if ours && mounted == id && m.FsType != fsType {
+			return s.kernelIllness(ctx, id), nil
+		}
+		if ours && mounted == id {
 			return inaccessible(reasonDeadMount, "the mounter that served the volume has ended: restart the pods that use it"), nil
 		}
 	}

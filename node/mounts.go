@@ -20,15 +20,18 @@ const (
 
 func sourceOf(volumeID string) string { return sourcePrefix + url.PathEscape(volumeID) }
 
-// volumeOf returns the id of the volume that a mount is of; false for a mount
-// that is not ours.
-func volumeOf(m mount.MountInfo) (id string, ours bool) {
+// volumeOf returns the id of the volume that a mount of the table is of; false
+// for a mount that is not ours.
+func (s *Service) volumeOf(table []mount.MountInfo, m mount.MountInfo) (id string, ours bool) {
 	escaped, ours := strings.CutPrefix(m.Source, sourcePrefix)
-	if !ours || m.FsType != fsType {
+	if ours && m.FsType == fsType {
+		id, err := url.PathUnescape(escaped)
+		return id, err == nil
+	}
+	if s.options.Kernel == nil {
 		return "", false
 	}
-	id, err := url.PathUnescape(escaped)
-	return id, err == nil
+	return s.options.Kernel.VolumeOf(table, m)
 }
 
 // mountAt returns the topmost mount at path.
@@ -40,13 +43,26 @@ func mountAt(path string) (m mount.MountInfo, mounted bool, err error) {
 	return at[len(at)-1], true, nil
 }
 
-// mountOf is mountAt for a path that has the volume's mounts and no others.
-func mountOf(volumeID, field, path string) (m mount.MountInfo, mounted bool, err error) {
-	m, mounted, err = mountAt(path)
-	if err != nil || !mounted {
-		return m, false, err
+// topmost is mountAt in a table that was read.
+func topmost(table []mount.MountInfo, path string) (m mount.MountInfo, mounted bool) {
+	for _, info := range table {
+		if info.MountPoint == filepath.Clean(path) {
+			m, mounted = info, true
+		}
 	}
-	if id, ours := volumeOf(m); !ours || id != volumeID {
+	return m, mounted
+}
+
+// mountOf is mountAt for a path that has the volume's mounts and no others.
+func (s *Service) mountOf(volumeID, field, path string) (m mount.MountInfo, mounted bool, err error) {
+	table, err := mountpoint.Table()
+	if err != nil {
+		return m, false, local(err)
+	}
+	if m, mounted = topmost(table, path); !mounted {
+		return m, false, nil
+	}
+	if id, ours := s.volumeOf(table, m); !ours || id != volumeID {
 		return m, false, precondition("%s %s is taken by a mount of %s (%s), not of volume %s; unmount it", field, path, m.Source, m.FsType, volumeID)
 	}
 	return m, true, nil
@@ -55,18 +71,23 @@ func mountOf(volumeID, field, path string) (m mount.MountInfo, mounted bool, err
 // othersOf returns where else, but at those paths, the whole tree of m is
 // mounted. What shows only a part of it, such as a container's subPath, is not
 // counted.
-func othersOf(m mount.MountInfo, but ...string) ([]string, error) {
+func (s *Service) othersOf(m mount.MountInfo, but ...string) ([]string, error) {
 	table, err := mountpoint.Table()
 	if err != nil {
 		return nil, local(err)
 	}
 	var others []string
 	for _, other := range table {
-		if mountpoint.SameFilesystem(m, other) && other.Root == "/" && !slices.Contains(but, other.MountPoint) {
+		if mountpoint.SameFilesystem(m, other) && other.Root == m.Root && !slices.Contains(but, other.MountPoint) && !s.isPlace(other.MountPoint) {
 			others = append(others, other.MountPoint)
 		}
 	}
 	return others, nil
+}
+
+// isPlace tells whether a path is where the kernel's client mounts volumes, before they are bound.
+func (s *Service) isPlace(path string) bool {
+	return s.options.Kernel != nil && s.options.Kernel.Below(path)
 }
 
 // elsewhere tells whether the file system of m, wholly or in part, is mounted at

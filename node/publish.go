@@ -49,12 +49,15 @@ func (s *Service) NodePublishVolume(ctx context.Context, req *csi.NodePublishVol
 
 // revive makes sure that what is staged is served.
 func (s *Service) revive(ctx context.Context, want staging) error {
-	_, mounted, err := mountOf(want.spec.VolumeID, "staging_target_path", want.path)
+	_, mounted, err := s.mountOf(want.spec.VolumeID, "staging_target_path", want.path)
 	if err != nil {
 		return err
 	}
 	if !mounted {
 		return precondition("volume %s is not staged at %s; call NodeStageVolume first", want.spec.VolumeID, want.path)
+	}
+	if want.byKernel() {
+		return nil
 	}
 	_, served, err := s.served(ctx, want.spec.VolumeID)
 	if err != nil {
@@ -108,7 +111,7 @@ func (s *Service) publish(ctx context.Context, want publication) error {
 		return err
 	}
 	if want.singleWriter {
-		others, err := othersOf(staged, want.path, want.target)
+		others, err := s.othersOf(staged, want.path, want.target)
 		if err != nil {
 			return err
 		}
@@ -116,14 +119,14 @@ func (s *Service) publish(ctx context.Context, want publication) error {
 			return precondition("volume %s is for a single writer and published at %s already", want.spec.VolumeID, strings.Join(others, ", "))
 		}
 	}
-	return s.bind(want)
+	return s.bind(ctx, want)
 }
 
 // published tells whether the target has the volume already, as wanted. A mount
 // of it from before its staging was replaced is dead and taken away.
 func (s *Service) published(ctx context.Context, staged mount.MountInfo, want publication) (bool, error) {
 	id := want.spec.VolumeID
-	m, mounted, err := mountOf(id, "target_path", want.target)
+	m, mounted, err := s.mountOf(id, "target_path", want.target)
 	switch {
 	case err != nil || !mounted:
 		return false, err
@@ -137,7 +140,7 @@ func (s *Service) published(ctx context.Context, staged mount.MountInfo, want pu
 }
 
 // bind makes the target and the mount, or neither.
-func (s *Service) bind(want publication) error {
+func (s *Service) bind(ctx context.Context, want publication) error {
 	made := true
 	if err := os.Mkdir(want.target, targetMode); errors.Is(err, os.ErrExist) {
 		made = false
@@ -153,7 +156,7 @@ func (s *Service) bind(want publication) error {
 	if want.readOnly {
 		options = append(options, "ro")
 	}
-	err := s.binds.Mount(want.path, want.target, "", options)
+	err := s.bindStaged(ctx, want, options)
 	if err != nil && made {
 		err = errors.Join(err, os.Remove(want.target))
 	}

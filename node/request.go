@@ -7,13 +7,16 @@ import (
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
+	"github.com/csi-9p/csi-9p/transport/dial"
 )
 
 // staging is what NodeStageVolume was asked for.
 type staging struct {
-	spec  mounter.Spec
-	path  string
-	flags uintptr // MS_* for mount(2)
+	spec    mounter.Spec
+	server  dial.URL // of spec
+	path    string
+	generic []string // options of mount(8)
+	flags   uintptr  // the same as MS_* for mount(2)
 }
 
 // readers are the access modes that allow no writing.
@@ -90,6 +93,9 @@ func (s *Service) stagingOf(id, path string, req stagingRequest) (staging, error
 	if err != nil {
 		return staging{}, failed(err)
 	}
+	if err := context.Parameters.CheckEngine(share.Server); err != nil {
+		return staging{}, failed(err)
+	}
 	credentials, err := credentialsFor(share, req.GetSecrets())
 	if err != nil {
 		return staging{}, err
@@ -107,7 +113,9 @@ func (s *Service) stagingOf(id, path string, req stagingRequest) (staging, error
 			Context:    context,
 			TLS:        credentials,
 		},
-		path:  path,
-		flags: flags,
+		server:  share.Server,
+		path:    path,
+		generic: generic,
+		flags:   flags,
 	}, nil
 }

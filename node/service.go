@@ -23,6 +23,7 @@ import (
 	"github.com/csi-9p/csi-9p/driver/shares"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
+	"github.com/csi-9p/csi-9p/node/v9fs"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 	mount "k8s.io/mount-utils"
 )
@@ -47,6 +48,7 @@ type Options struct {
 	NodeID  string         // as the CO knows the node
 	Mounter Mounter        // the node's
 	Shares  *shares.Shares // the shares that volumes may name
+	Kernel  *v9fs.Mounts   // the volumes of engine: kernel; nil: there are none
 }
 
 // Service implements the CSI Node service. It is safe for concurrent use; calls

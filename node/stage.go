@@ -53,7 +53,11 @@ func (s *Service) NodeStageVolume(ctx context.Context, req *csi.NodeStageVolumeR
 		return nil, err
 	}
 	defer unlock()
-	if err := s.stage(ctx, want); err != nil {
+	stage := s.stage
+	if want.byKernel() {
+		stage = s.stageKernel
+	}
+	if err := stage(ctx, want); err != nil {
 		return nil, err
 	}
 	return &csi.NodeStageVolumeResponse{}, nil
@@ -61,7 +65,7 @@ func (s *Service) NodeStageVolume(ctx context.Context, req *csi.NodeStageVolumeR
 
 // stage mounts the volume unless it is mounted as wanted. The volume is locked.
 func (s *Service) stage(ctx context.Context, want staging) error {
-	_, mounted, err := mountOf(want.spec.VolumeID, "staging_target_path", want.path)
+	_, mounted, err := s.mountOf(want.spec.VolumeID, "staging_target_path", want.path)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/node/mounter"
+	"github.com/csi-9p/csi-9p/node/mountpoint"
 	"google.golang.org/grpc/codes"
 )
 
@@ -22,6 +23,9 @@ func (s *Service) NodeGetVolumeStats(ctx context.Context, req *csi.NodeGetVolume
 	}
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
+	if kernel, err := s.ofKernel(req.GetVolumeId()); kernel || err != nil {
+		return s.kernelStats(ctx, req.GetVolumeId(), err)
+	}
 	usage, err := s.options.Mounter.Stats(ctx, req.GetVolumeId())
 	if err != nil {
 		return nil, failed(err)
@@ -49,11 +53,12 @@ func (s *Service) checkMounted(id, path string) error {
 	if err != nil {
 		return err
 	}
-	m, mounted, err := mountAt(path)
+	table, err := mountpoint.Table()
 	if err != nil {
-		return err
+		return local(err)
 	}
-	if owner, ours := volumeOf(m); !mounted || !ours || owner != id {
+	m, mounted := topmost(table, path)
+	if owner, ours := s.volumeOf(table, m); !mounted || !ours || owner != id {
 		return notMounted(id, path)
 	}
 	return nil

@@ -20,7 +20,7 @@ func (s *Service) NodeUnpublishVolume(ctx context.Context, req *csi.NodeUnpublis
 		return nil, err
 	}
 	defer unlock()
-	if _, _, err := mountOf(id, "target_path", target); err != nil {
+	if _, _, err := s.mountOf(id, "target_path", target); err != nil {
 		return nil, err
 	}
 	if err := s.detach(ctx, target, id); err != nil {

@@ -27,9 +27,15 @@ func (s *Service) NodeUnstageVolume(ctx context.Context, req *csi.NodeUnstageVol
 		return nil, err
 	}
 	defer unlock()
-	m, mounted, err := mountOf(id, "staging_target_path", path)
+	m, mounted, err := s.mountOf(id, "staging_target_path", path)
 	if err != nil {
 		return nil, err
+	}
+	if kernel, err := s.ofKernel(id); kernel || err != nil {
+		if err == nil {
+			err = s.unstageKernel(ctx, id, path)
+		}
+		return &csi.NodeUnstageVolumeResponse{}, err
 	}
 	if err := s.detach(ctx, path, id); err != nil {
 		return nil, err

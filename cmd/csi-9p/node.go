@@ -10,6 +10,8 @@ import (
 	"github.com/csi-9p/csi-9p/metrics"
 	"github.com/csi-9p/csi-9p/node"
 	"github.com/csi-9p/csi-9p/node/mounter"
+	"github.com/csi-9p/csi-9p/node/mountpoint"
+	"github.com/csi-9p/csi-9p/node/v9fs"
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"k8s.io/klog/v2"
@@ -17,8 +19,9 @@ import (
 
 // nodeFlags are the flags of csi-9p node.
 type nodeFlags struct {
-	endpoint, nodeID, mounter, driverName, config string
-	http                                          httpFlags
+	endpoint, nodeID, mounter, driverName, config, kernelMounts string
+
+	http httpFlags
 }
 
 func nodeCommand() *cobra.Command {
@@ -42,6 +45,7 @@ kubelet's questions.`,
 	cmd.Flags().StringVar(&flags.mounter, "mounter", "unix:///run/csi-9p/mounter.sock", "control socket of this node's mounter")
 	cmd.Flags().StringVar(&flags.driverName, "drivername", driver.DefaultName, "name that the driver registers under")
 	cmd.Flags().StringVar(&flags.config, "config", "", "YAML file with the shares that volumes name by the parameter share")
+	cmd.Flags().StringVar(&flags.kernelMounts, "kernel-mounts", "", "directory for the mounts of volumes with engine: kernel, below the kubelet's; without it there are none")
 	flags.http.add(cmd.Flags())
 	return cmd
 }
@@ -61,8 +65,13 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 	if err != nil {
 		return err
 	}
-	client := &mounter.Client{Path: control}
-	service, err := node.New(node.Options{Name: flags.driverName, NodeID: flags.nodeID, Mounter: client, Shares: known})
+	options := node.Options{Name: flags.driverName, NodeID: flags.nodeID, Mounter: &mounter.Client{Path: control}, Shares: known}
+	if flags.kernelMounts != "" {
+		if options.Kernel, err = v9fs.New(flags.kernelMounts, mountpoint.Mounter{}); err != nil {
+			return fmt.Errorf("%w: --kernel-mounts: %w", errUsage, err)
+		}
+	}
+	service, err := node.New(options)
 	if err != nil {
 		return fmt.Errorf("%w: --nodeid: %w", errUsage, err)
 	}

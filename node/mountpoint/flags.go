@@ -2,6 +2,8 @@ package mountpoint
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,4 +37,37 @@ func Flags(names []string) (uintptr, error) {
 		bits = bits&^f.clear | f.set
 	}
 	return bits, nil
+}
+
+// mountKernel9P mounts a share by the kernel's client.
+func mountKernel9P(source, target string, options []string) error {
+	var generic, own []string
+	for _, o := range options {
+		if _, known := flags[o]; known {
+			generic = append(generic, o)
+		} else {
+			own = append(own, o)
+		}
+	}
+	bits, err := Flags(generic)
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount(source, target, Kernel9P, bits, strings.Join(own, ",")); err != nil {
+		return &os.PathError{Op: "mount " + Kernel9P + " on", Path: target, Err: err}
+	}
+	return nil
+}
+
+// Split separates generic options into those that every mount has for itself,
+// a bind too, and those of the file system.
+func Split(names []string) (ofMount, ofFilesystem []string) {
+	for _, name := range names {
+		if _, own := options[name]; own {
+			ofMount = append(ofMount, name)
+		} else {
+			ofFilesystem = append(ofFilesystem, name)
+		}
+	}
+	return ofMount, ofFilesystem
 }

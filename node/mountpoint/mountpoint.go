@@ -24,15 +24,24 @@ type Mounter struct{}
 
 var _ mount.Interface = Mounter{}
 
-// ErrBindOnly is the answer to mounting anything but an existing tree: file
-// systems are mounted by whoever serves them.
-var ErrBindOnly = errors.New("mountpoint: only bind mounts are made here")
+// Kernel9P is the file system type of the kernel's own 9P client.
+const Kernel9P = "9p"
+
+// ErrBindOnly is the answer to mounting anything but an existing tree or a share
+// by the kernel's 9P client: file systems are mounted by whoever serves them.
+var ErrBindOnly = errors.New("mountpoint: only bind mounts and 9p are made here")
 
 // Mount binds the tree at source to target with the attributes that options
-// name (see Attributes). The mount appears with all its attributes at once: a
-// read-only bind is at no time writable, and a caller that dies halfway leaves
-// nothing. fstype is not looked at; options must contain "bind".
-func (m Mounter) Mount(source, target, _ string, options []string) error {
+// name (see Attributes), which must contain "bind" for that. The mount appears
+// with all its attributes at once: a read-only bind is at no time writable, and
+// a caller that dies halfway leaves nothing.
+//
+// With the type Kernel9P it mounts a share by mount(2), which may wait for the
+// server; the options that are no flags of mount(8) are the file system's.
+func (m Mounter) Mount(source, target, fstype string, options []string) error {
+	if fstype == Kernel9P {
+		return mountKernel9P(source, target, options)
+	}
 	if !slices.Contains(options, "bind") {
 		return ErrBindOnly
 	}

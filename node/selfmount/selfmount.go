@@ -50,6 +50,9 @@ func Parse(url, dir string, options []string, files mtls.Files) (Mount, error) {
 	if c.Parameters.Share != "" {
 		return Mount{}, &params.Error{Key: "share", Reason: "is for the driver, which has a configuration; here the URL names the server"}
 	}
+	if c.Parameters.Engine == params.EngineKernel {
+		return Mount{}, &params.Error{Key: "engine", Value: string(c.Parameters.Engine), Reason: "is for the driver; here mount(8) does it: mount -t 9p"}
+	}
 	flags, err := mountpoint.Flags(generic)
 	if err != nil {
 		return Mount{}, fmt.Errorf("%w: %w", params.ErrInvalid, err)
