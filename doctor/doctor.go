@@ -2,7 +2,7 @@
 // thing and says in one line what it found and, where something is missing, what to do about it. One file has one check, or the
 // few that look at the same thing.
 //
-// Nothing on the machine is changed. On a share the checks that have to write make one directory and remove it (see [Options]).
+// Nothing on the machine is changed, but that a virtio device is taken from the kernel for as long as it is looked at. On a share the checks that have to write make one directory and remove it (see [Options]).
 package doctor
 
 import (
@@ -45,13 +45,18 @@ type Options struct {
 	TLS mtls.Source
 	// AttachUID is who to be on the server.
 	AttachUID uint32
+	// AllowUnsafeDMA allows to drive a virtio device that no IOMMU stands before.
+	AllowUnsafeDMA bool
 	// ReadOnly leaves out the checks that write: whether the share can be written, extended attributes, locks. Those make a directory
 	// .csi-9p-doctor-* at the root of the share, with one empty file, and remove both.
 	ReadOnly bool
 }
 
 // need is what is asked of the machine. The zero value asks for nothing in particular.
-type need struct{ scheme, tag string }
+type need struct {
+	scheme, tag string
+	unsafeDMA   bool
+}
 
 // lacking is the status of something that a transport cannot do without, where it is not there.
 func (n need) lacking(scheme string) Status {
@@ -83,7 +88,7 @@ var machineChecks = []struct {
 // Run does the checks, one after the other. What fails is in the report. When ctx ends, what is left fails at once.
 func Run(ctx context.Context, m *Machine, o Options) Report {
 	var r Report
-	var n need
+	n := need{unsafeDMA: o.AllowUnsafeDMA}
 	if o.URL != nil {
 		r.URL = o.URL.String()
 		n.scheme = o.URL.Scheme

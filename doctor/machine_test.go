@@ -136,7 +136,8 @@ func TestWhatIsMissing(t *testing.T) {
 		{"no vfio device", "vfio", "", edit("dev/vfio/vfio", ""), doctor.Warn, []string{"/dev/vfio/vfio"}},
 		{"no uio", "uio", "", edit("sys/module/uio_pci_generic/x", ""), doctor.Warn, []string{"uio_pci_generic is absent"}},
 		{"few huge pages", "huge pages", "", edit("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "1\n"), doctor.Warn, []string{"1 of 64", "vm.nr_hugepages"}},
-		{"uio alone", "device access", "virtio://share0", devices(pci.Function{Tag: "share0", InUse: pci.ErrInUse}), doctor.Warn, []string{"--allow-unsafe-dma"}},
+		{"uio alone", "device access", "virtio://share0", devices(pci.Function{Tag: "share0", InUse: pci.ErrInUse}), doctor.Fail, []string{"--allow-unsafe-dma"}},
+		{"uio alone, not asked for", "device access", "", noIOMMU, doctor.Warn, []string{"--allow-unsafe-dma"}},
 		{"no way", "device access", "virtio://other", noWay, doctor.Fail, []string{"neither", "IOMMU"}},
 		{"no way, not asked for", "device access", "", noWay, doctor.Warn, nil},
 	} {
@@ -226,6 +227,15 @@ func noIOMMU(m *doctor.Machine, content map[string]string) {
 func noWay(m *doctor.Machine, content map[string]string) {
 	noIOMMU(m, content)
 	edit("sys/module/uio_pci_generic/x", "")(m, content)
+}
+
+// What was allowed is no fault any more.
+func TestUnsafeDMA(t *testing.T) {
+	m := machine(wellEquipped())
+	devices(pci.Function{Tag: "share0", InUse: pci.ErrInUse})(m, nil) // in use, so that nobody opens it
+	o := options(t, "virtio://share0")
+	o.AllowUnsafeDMA = true
+	expect(t, find(t, doctor.Run(t.Context(), m, o), "device access"), doctor.Warn, "nothing bounds")
 }
 
 // A URL keeps out what only other transports need.

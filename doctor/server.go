@@ -66,7 +66,7 @@ func (s *server) close() {
 func (s *server) open(ctx context.Context, dialects ...ninep.Dialect) (*ninep.Session, error) {
 	return ninep.Open(ctx, ninep.Config{
 		Dial: func(ctx context.Context) (transport.Conn, error) {
-			return dial.Dial(ctx, s.url, dial.Options{TLS: s.options.TLS})
+			return dial.Dial(ctx, s.url, dial.Options{TLS: s.options.TLS, AllowUnsafeDMA: s.options.AllowUnsafeDMA})
 		},
 		Dialects: dialects, ReconnectTimeout: -1,
 	})

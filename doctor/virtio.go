@@ -85,8 +85,10 @@ func checkAccess(m *Machine, n need) Check {
 	case m.behindIOMMU(n.tag) && m.module("vfio_pci").usable():
 		c.Found = "through vfio: the device reaches what it is given"
 	case m.module(uioModule).usable() && m.hugePages("nr_hugepages") >= fewHugePages:
-		c.Status, c.Found = Warn, "through uio alone: nothing bounds the memory that the device reaches"
-		c.Cure = "--allow-unsafe-dma allows it; an IOMMU mends it"
+		c.Status, c.Found = n.lacking(dial.Virtio), "through uio alone: nothing bounds the memory that the device reaches"
+		if c.Cure = "--allow-unsafe-dma allows it; an IOMMU mends it"; n.unsafeDMA {
+			c.Status = Warn
+		}
 	default:
 		c.Status, c.Found = n.lacking(dial.Virtio), "neither through vfio nor through uio"
 		c.Cure = fmt.Sprintf("for virtio://, give the VM an IOMMU and load vfio_pci, or load %s and reserve %d huge pages", uioModule, fewHugePages)

@@ -14,6 +14,7 @@ import (
 // doctorFlags are the flags of csi-9p doctor.
 type doctorFlags struct {
 	json, readOnly bool
+	unsafeDMA      bool
 	attachUID      uint32
 	tls            tlsFlags
 	serverName     string
@@ -30,7 +31,7 @@ the server: whether it can be reached, its dialects, the size of messages, the r
 attributes and locks work, the latter with two clients. One line tells one thing: ok, warn (something is not there
 that what was asked for can do without) or fail, and what to do behind the arrow.
 
-Nothing is changed on the machine. On the share, a directory .csi-9p-doctor-* with an empty file is made and removed;
+Nothing is changed on the machine; the device of a virtio:// URL is taken from the kernel and given back. On the share, a directory .csi-9p-doctor-* with an empty file is made and removed;
 with --read-only it is not, and what takes writing is left out.
 
 The exit status is 0 if volumes can be mounted, 1 if not, 2 for a wrong command line.`,
@@ -51,6 +52,7 @@ The exit status is 0 if volumes can be mounted, 1 if not, 2 for a wrong command 
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&flags.readOnly, "read-only", false, "make nothing on the share")
 	cmd.Flags().Uint32Var(&flags.attachUID, "attach-uid", 0, "who to be on the server: the parameter attachUid")
+	addUnsafeDMA(cmd.Flags(), &flags.unsafeDMA)
 	flags.tls.add(cmd.Flags(), "for tls://")
 	cmd.Flags().StringVar(&flags.serverName, "tls-server-name", "", "name that the server's certificate must be for (default: the URL's host)")
 	return cmd
@@ -60,7 +62,7 @@ The exit status is 0 if volumes can be mounted, 1 if not, 2 for a wrong command 
 var errUnusable = errors.New("volumes cannot be mounted")
 
 func runDoctor(ctx context.Context, args []string, flags doctorFlags, out io.Writer) error {
-	options := doctor.Options{AttachUID: flags.attachUID, ReadOnly: flags.readOnly}
+	options := doctor.Options{AttachUID: flags.attachUID, ReadOnly: flags.readOnly, AllowUnsafeDMA: flags.unsafeDMA}
 	if len(args) > 0 {
 		url, err := dial.Parse(args[0])
 		if err == nil && flags.serverName != "" {

@@ -89,6 +89,12 @@ var networkSteps = []step{
 		args: onNetwork("driver")},
 	{name: "tcp-killed-mounter", about: "a mounter killed at work over TCP: its successor serves the volume",
 		args: onNetwork("killed-mounter")},
+	{name: "tcp-kernel-engine", about: "volumes with engine: kernel over TCP, mounted by the guest's own client",
+		args: onNetwork("kernel-engine")},
+	{name: "virtio-kernel-engine", about: "volumes with engine: kernel on one device, which share its session",
+		args: func(x site) []string {
+			return []string{"/init", "kernel-engine", "virtio://" + qemu.KernelTags[0], x.exporter}
+		}},
 	{name: "torture", about: "random operations on files, on this kernel's FUSE, against the exporter",
 		on:   func(k guestKind) bool { return k.iommu }, // which makes no difference
 		args: test("mount.test", "^TestTorture$/exporter"), env: testEnv, timeout: 5 * time.Minute},

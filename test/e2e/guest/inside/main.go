@@ -16,6 +16,7 @@ import (
 // scenarios are the verbs. Each gets the arguments that follow.
 var scenarios = map[string]func(context.Context, []string) error{
 	"driver":         lifeOfAVolume,
+	"kernel-engine":  kernelEngine,
 	"killed-mounter": killedMounter,
 	"tree":           tree,
 	"v9fs":           v9fs,

@@ -50,7 +50,8 @@ func startDriver(ctx context.Context, s share) (*rig, error) {
 	r := &rig{dir: dir, share: s}
 	err = errors.Join(r.startMounter(ctx),
 		r.start(ctx, "controller.sock", "controller", "--endpoint", r.endpoint("controller.sock")),
-		r.start(ctx, "node.sock", "node", "--endpoint", r.endpoint("node.sock"), "--nodeid", "guest", "--mounter", r.endpoint("mounter.sock")))
+		r.start(ctx, "node.sock", "node", "--endpoint", r.endpoint("node.sock"), "--nodeid", "guest", "--mounter", r.endpoint("mounter.sock"),
+			"--kernel-mounts", r.path("kernel")))
 	if err != nil {
 		return nil, errors.Join(err, r.stop())
 	}
