@@ -44,7 +44,7 @@ func TestStageRefuses(t *testing.T) {
 		"an inline volume":    {set("csi.storage.k8s.io/ephemeral", "true"), codes.InvalidArgument, "PersistentVolumeClaim"},
 		"an unknown key":      {set("colour", "red"), codes.InvalidArgument, "colour"},
 		"an ill-typed value":  {set("msize", "big"), codes.InvalidArgument, "msize"},
-		"what comes later":    {set("engine", "kernel"), codes.InvalidArgument, "later release"},
+		"what comes later":    {set("capacity", "enforce"), codes.InvalidArgument, "later release"},
 		"no server":           {func(r *csi.NodeStageVolumeRequest) { r.VolumeContext = nil }, codes.InvalidArgument, "server"},
 		"no URL":              {set("server", "10.0.0.1"), codes.InvalidArgument, "10.0.0.1"},
 		"an absent server":    {set("server", "tcp://127.0.0.1:1"), codes.Unavailable, "127.0.0.1:1"},
