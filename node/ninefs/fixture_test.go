@@ -3,11 +3,9 @@ package ninefs_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,8 +19,6 @@ import (
 	"github.com/csi-9p/csi-9p/test/lab"
 	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
-	"github.com/csi-9p/csi-9p/transport/virtio"
-	"github.com/csi-9p/csi-9p/transport/virtio/virtiotest"
 )
 
 func TestMain(m *testing.M) {
@@ -85,24 +81,6 @@ func stoppable(t testing.TB, o server.Options) (s share, stop func() (start func
 	start()
 	t.Cleanup(halt)
 	return share{url: "unix://" + socket, root: root}, func() func() { halt(); return start }
-}
-
-// device is an exporter behind a virtio device in memory.
-func device(t testing.TB) share {
-	t.Helper()
-	s := exporter(t)
-	s.memory = new(transport.Memory)
-	options := virtiotest.Options{
-		Pages:  true,
-		Dial:   func() (io.ReadWriteCloser, error) { return net.Dial("unix", strings.TrimPrefix(s.url, "unix://")) },
-		Broken: func(err error) { t.Errorf("the driver broke the device: %v", err) },
-	}
-	s.configure = func(c *ninep.Config) {
-		c.Dial = func(ctx context.Context) (transport.Conn, error) {
-			return virtio.New(ctx, virtiotest.New(options), virtio.Options{Memory: s.memory})
-		}
-	}
-	return s
 }
 
 // diod serves a new directory from Debian's diod.

@@ -209,7 +209,7 @@ func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-	d.Memory.unmap()
+	d.unmap()
 	return nil
 }
 

@@ -19,11 +19,10 @@ func memory(n int) []byte {
 // device is the memory of a queue as its device reads and writes it, by the
 // offsets of virtio 1.2, section 2.7, written out here once more.
 type device struct {
-	b                   []byte
-	size                int
-	availAt, usedAt     int
-	seen, put           uint16
-	availEvent, flagged uint16
+	b               []byte
+	size            int
+	availAt, usedAt int
+	seen, put       uint16
 }
 
 func newQueue(t testing.TB, size int, event bool) (*vring.Ring, *device) {
