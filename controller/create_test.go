@@ -148,7 +148,8 @@ func TestCreateVolumeRefuses(t *testing.T) {
 		"limit below size": {with(size(2, 1)), codes.OutOfRange, "limit"},
 		"unknown key":      {with(nil, "subdri", "x"), codes.InvalidArgument, "subDir"},
 		"ill-typed value":  {with(nil, "mode", "rw"), codes.InvalidArgument, "octal"},
-		"later release":    {with(nil, "engine", "kernel"), codes.InvalidArgument, "later release"},
+		"later release":    {with(nil, "capacity", "enforce"), codes.InvalidArgument, "later release"},
+		"not the kernel's": {with(nil, "engine", "kernel", "maxInFlight", "1Mi"), codes.InvalidArgument, "maxInFlight"},
 		"no metadata":      {with(nil, "subDir", "${pvc.metadata.name}"), codes.InvalidArgument, "--extra-create-metadata"},
 		"unknown template": {with(nil, "subDir", "${node}"), codes.InvalidArgument, "${node}"},
 		"driver's own":     {with(nil, "subDir", ".csi-9p/x"), codes.InvalidArgument, ".csi-9p"},
@@ -159,6 +160,13 @@ func TestCreateVolumeRefuses(t *testing.T) {
 		_, err := c.CreateVolume(t.Context(), test.request)
 		t.Run(name, func(t *testing.T) { fails(t, err, test.code, test.tells) })
 	}
+}
+
+// What the server behind a share's name decides is refused when the volume is made, not on a node.
+func TestCreateVolumeKernelEngineOfAShare(t *testing.T) {
+	c := newController(t, "shares: {vault: {server: 'tls://127.0.0.1:1'}}")
+	_, err := c.CreateVolume(t.Context(), request("pvc-1", "share", "vault", "engine", "kernel"))
+	fails(t, err, codes.InvalidArgument, "tls://")
 }
 
 // A directory that was there before is not taken over, and what the call had
