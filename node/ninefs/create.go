@@ -128,7 +128,8 @@ func (fs *FS) replyCreate(r *fuse.Request, dir *node, name string, fid *ninep.Fi
 		fid.Drop()
 		return err
 	}
-	h := &handle{node: n, fid: fid, flags: fuse.In[fuse.CreateIn](r).Flags, uid: fs.caller(r)}
+	flags := fuse.In[fuse.CreateIn](r).Flags
+	h := &handle{node: n, fid: fid, flags: flags, uid: fs.caller(r), mode: fs.openMode(n, flags, false)}
 	if err := fs.handles.add(h); err != nil {
 		fid.Drop()
 		fs.tree.forget(n.id, 1)
@@ -140,6 +141,6 @@ func (fs *FS) replyCreate(r *fuse.Request, dir *node, name string, fid *ninep.Fi
 	}
 	var entry fuse.EntryOut
 	fs.fillEntry(&entry, n, attr, epoch)
-	r.ReplyCreate(&entry, &fuse.OpenOut{Fh: h.id, OpenFlags: fs.openMode(false)})
+	r.ReplyCreate(&entry, &fuse.OpenOut{Fh: h.id, OpenFlags: h.mode})
 	return nil
 }

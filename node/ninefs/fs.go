@@ -15,8 +15,9 @@ import (
 	"github.com/csi-9p/csi-9p/node/turns"
 )
 
-// Notifier tells the kernel to forget; [fuse.Conn] is one.
+// Notifier tells the kernel to forget, and what was agreed on with it; [fuse.Conn] is one.
 type Notifier interface {
+	Init() fuse.InitRecord
 	NotifyInvalInode(nodeID uint64, off, n int64) error
 }
 
@@ -38,9 +39,11 @@ type FS struct {
 	echo      echo
 	locks     *LockTable
 	turns     turns.Turns[turnKey]
+	direct    func(*ninep.IO) // fs.directDone, bound once
 
 	figures    atomic.Pointer[ninep.Statfs] // the server's last
 	notifier   atomic.Pointer[Notifier]
+	mapsDirect atomic.Bool // what is open for direct I/O can be mapped
 	noXattr    atomic.Bool // the server knows no extended attributes
 	localLocks atomic.Bool // the server knows no locks, or is not to be asked
 }
@@ -50,6 +53,7 @@ type FS struct {
 func New(ctx context.Context, o Options) (*FS, error) {
 	o = o.withDefaults()
 	fs := &FS{o: o, ttl: o.ttl(), locks: o.Locks, fids: o.Fids}
+	fs.direct = fs.directDone
 	fs.localLocks.Store(o.LocalLocks)
 	fs.reach.lost = o.Unreachable
 	attr, err := o.Root.Getattr(ctx, ninep.AttrBasic)
@@ -80,7 +84,11 @@ func New(ctx context.Context, o Options) (*FS, error) {
 }
 
 // SetNotifier gives the way to the kernel, once it is known. Until then nothing is kept in its cache over an open.
-func (fs *FS) SetNotifier(n Notifier) { fs.notifier.Store(&n) }
+func (fs *FS) SetNotifier(n Notifier) {
+	agreed := n.Init()
+	fs.mapsDirect.Store(agreed.Flags()&fuse.DirectIOAllowMmap != 0)
+	fs.notifier.Store(&n)
+}
 
 // Close ends the file system: what still waits for the server fails, and every fid is given back. The connection that hands
 // it requests must have been closed before ([fuse.Conn.Close]).

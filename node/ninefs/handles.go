@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
 )
 
 // handle is the in-process side of a handleRecord.
@@ -17,6 +18,7 @@ type handle struct {
 	node  *node
 	flags uint32 // of open(2)
 	uid   uint32 // whose fid it is; 0 where one attach serves everyone
+	mode  fuse.OpenFlags
 	dir   *dirStream
 
 	locks map[lockOwner]struct{} // who took locks through it; guarded by handles.mu
@@ -49,7 +51,7 @@ func (s *handles) add(h *handle) error {
 		return unix.ENFILE
 	}
 	n := h.node
-	*rec = handleRecord{Node: n.id, Flags: h.flags, UID: h.uid}
+	*rec = handleRecord{Node: n.id, Flags: h.flags, UID: h.uid, Mode: uint32(h.mode)}
 	h.id = id
 	for int(indexOf(id)) >= len(s.list) {
 		s.list = append(s.list, nil)
@@ -81,6 +83,13 @@ func (s *handles) of(n *node) *handle {
 		}
 	}
 	return found
+}
+
+// cached reports whether a node is open through the page cache.
+func (s *handles) cached(n *node) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.ContainsFunc(n.opened, func(h *handle) bool { return h.mode&fuse.OpenDirectIO == 0 })
 }
 
 // locked records that an owner took a lock through a handle.

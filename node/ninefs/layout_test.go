@@ -30,7 +30,7 @@ func TestLayout(t *testing.T) {
 		{"nodeRecord.Parent", unsafe.Offsetof(n.Parent), 64},
 		{"nodeRecord.QIDType", unsafe.Offsetof(n.QIDType), 72},
 		{"nodeRecord.Name", unsafe.Offsetof(n.Name), 74},
-		{"handleRecord", unsafe.Sizeof(h), 16},
+		{"handleRecord", unsafe.Sizeof(h), 24},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, c.got, c.want)

@@ -14,7 +14,7 @@ import (
 // machine, and the header tells it a table of another layout.
 
 // tableMagic tells a table from other files, its last digits the version of the layout.
-const tableMagic uint64 = 0x39705461_626c0002
+const tableMagic uint64 = 0x39705461_626c0003
 
 // headerSize is where the records begin: a cache line, so that the header shares none with them.
 const headerSize = 64

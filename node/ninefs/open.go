@@ -23,9 +23,11 @@ func (fs *FS) openFlags(flags uint32) uint32 {
 	return flags & passedFlags
 }
 
-// openMode is what the kernel is told of an open file. keep: what it has of the file is right.
-func (fs *FS) openMode(keep bool) fuse.OpenFlags {
+// openMode is what the kernel is told of a file that was opened with flags. keep: what it has of the file is right.
+func (fs *FS) openMode(n *node, flags uint32, keep bool) fuse.OpenFlags {
 	switch {
+	case fs.sideBySide(n, flags):
+		return fuse.OpenDirectIO | fuse.OpenParallelDirectWrites
 	case fs.o.Cache == CacheNone:
 		return fuse.OpenDirectIO
 	case keep:
@@ -78,12 +80,12 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 		fid.Drop()
 		return err
 	}
-	h := &handle{node: n, fid: fid, flags: in.Flags, uid: uid}
+	h := &handle{node: n, fid: fid, flags: in.Flags, uid: uid, mode: fs.openMode(n, in.Flags, keep) | mode}
 	if err := fs.handles.add(h); err != nil {
 		fid.Drop()
 		return err
 	}
-	r.ReplyOpen(&fuse.OpenOut{Fh: h.id, OpenFlags: fs.openMode(keep) | mode})
+	r.ReplyOpen(&fuse.OpenOut{Fh: h.id, OpenFlags: h.mode})
 	return nil
 }
 

@@ -114,8 +114,11 @@ func (o *Options) ttl() time.Duration {
 // the kernel then tells of few.
 func (fs *FS) InitFlags() fuse.InitFlags {
 	flags := initFlags
-	if fs.o.Cache == Loose {
+	switch fs.o.Cache {
+	case Loose:
 		flags |= fuse.WritebackCache
+	case CloseToOpen:
+		flags |= fuse.DirectIOAllowMmap
 	}
 	if fs.o.Attach == nil {
 		flags |= fuse.AllowIDMap

@@ -59,19 +59,20 @@ func newPool(do func(*fuse.Request), most, warm int) *pool {
 // submit has a worker run a request. It does not block.
 func (p *pool) submit(r *fuse.Request) { p.push(&queued{r: r}) }
 
-// post has a worker call rest, or drops it when the pool is closed. It does not block.
-func (p *pool) post(rest func()) { p.push(&queued{rest: rest}) }
+// post has a worker call rest. It returns false when the pool is closed, and drops rest. It does not block.
+func (p *pool) post(rest func()) bool { return p.push(&queued{rest: rest}) }
 
-func (p *pool) push(q *queued) {
+// push reports whether q is queued.
+func (p *pool) push(q *queued) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.used, p.cold = true, false
 	switch {
 	case p.closed && q.r != nil:
 		q.r.ReplyError(unix.EIO)
-		return
+		return false
 	case p.closed:
-		return
+		return false
 	case p.idle > len(p.queue):
 		p.wake.Signal()
 	case p.workers < p.most:
@@ -82,6 +83,7 @@ func (p *pool) push(q *queued) {
 		q.giveUp()
 	}
 	p.queue = append(p.queue, q)
+	return true
 }
 
 // giveUp is called when the caller is interrupted.

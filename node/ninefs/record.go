@@ -59,6 +59,8 @@ type handleRecord struct {
 	Node  uint64 // id
 	Flags uint32 // of open(2)
 	UID   uint32 // who opened it
+	Mode  uint32 // what the kernel was told of it (fuse.OpenFlags)
+	_     uint32
 }
 
 // stamp is the evidence of a file's content being what it was: equal stamps of different moments say that nothing changed

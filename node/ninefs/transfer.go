@@ -43,9 +43,7 @@ func (t *transfer) giveUp() {
 	live := t.live
 	t.live = false
 	if live && t.lent == nil {
-		if b := t.r.TakeBuffer(); b != nil {
-			t.lent = b
-		}
+		t.borrow()
 		if t.r.Opcode() == fuse.OpWrite {
 			t.node.wrote(0, t.writesBack()) // or not: nobody knows
 		}
@@ -57,8 +55,21 @@ func (t *transfer) giveUp() {
 	}
 }
 
+// borrow takes over the request's memory. The caller holds mu.
+func (t *transfer) borrow() {
+	if b := t.r.TakeBuffer(); b != nil {
+		t.lent = b
+	}
+}
+
 // leave is called after the answer by who ends the transfer.
 func (t *transfer) leave() {
+	t.giveBack()
+	t.drop()
+}
+
+// giveBack ends what was lent.
+func (t *transfer) giveBack() {
 	t.mu.Lock()
 	lent := t.lent
 	t.lent = nil
@@ -66,7 +77,6 @@ func (t *transfer) leave() {
 	if lent != nil {
 		lent.Release()
 	}
-	t.drop()
 }
 
 func (t *transfer) drop() {
@@ -172,7 +182,7 @@ func (fs *FS) write(r *fuse.Request) {
 		fs.appenders.submit(r)
 		return
 	}
-	fs.startWrite(r, h, in.Offset, writeDone)
+	fs.startWrite(r, h, in.Offset, fs.writeDone(h))
 }
 
 // mayMissEnd reports whether a WRITE through an O_APPEND handle is to go to an end of the file that may not be where the kernel
@@ -238,7 +248,7 @@ func (fs *FS) writeLater(ctx context.Context, r *fuse.Request) error {
 	if fs.mayMissEnd(in, h) {
 		return fs.append(ctx, r, h)
 	}
-	fs.startWrite(r, h, in.Offset, writeDone)
+	fs.startWrite(r, h, in.Offset, fs.writeDone(h))
 	return nil
 }
 
