@@ -41,6 +41,7 @@ type conn struct {
 	form    classicForm // nil on 9P2000.L
 	ended   bool
 	count   int // workers
+	lease   lease
 	outlet  outlet
 	idle    atomic.Int32
 	workers sync.WaitGroup
@@ -61,6 +62,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, shaking *handshakes
 	c.count = 1
 	c.workers.Go(c.work)
 	c.workers.Wait()
+	c.lease.timer.Stop()
 	c.pipes.Close()
 	c.fids.clear()
 	c.linger()
@@ -82,6 +84,7 @@ func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
 	c.pipes.Most = maxPipes
 	c.exchange.init(c)
 	c.outlet.init(nc)
+	c.lease.timer = time.AfterFunc(time.Hour, c.expire)
 	return c
 }
 
@@ -122,30 +125,37 @@ func (c *conn) work() {
 }
 
 // turn waits for its turn and reads requests. It answers those that are quick, and returns the first that is not, or nil
-// when replies have to wait for the client. It returns false at the connection's end.
+// when replies are to be sent that have to wait for the client or for nothing more. It returns false at the connection's end.
 func (c *conn) turn() (*request, bool) {
 	c.idle.Add(1)
 	c.reading.Lock()
 	c.idle.Add(-1)
-	defer c.reading.Unlock()
 	for !c.ended {
 		if !c.sendQuick() {
-			c.handOn()
-			return nil, true
+			return c.pass(nil)
 		}
 		r, err := c.receive()
-		if err != nil {
+		switch {
+		case err != nil:
 			c.ended = true
 			c.drain()
 			c.logEnd(err)
-			break
-		}
-		if r != nil && !c.quick(r) {
-			c.handOn()
-			return r, true
+		case r == nil || c.quick(r):
+		case !c.leasable(r):
+			return c.pass(r)
+		case !c.answerLeased(r):
+			return nil, true
 		}
 	}
+	c.reading.Unlock()
 	return nil, false
+}
+
+// pass ends the turn of a worker that goes on with r, nil for replies to be sent.
+func (c *conn) pass(r *request) (*request, bool) {
+	c.handOn()
+	c.reading.Unlock()
+	return r, true
 }
 
 // handOn sees to it that there is somebody for the next turn.

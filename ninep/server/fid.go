@@ -27,6 +27,7 @@ type file struct {
 	open     bool
 	writable bool        // open for writing
 	direct   atomic.Bool // open with O_DIRECT
+	synced   bool        // open with O_SYNC or O_DSYNC
 	dir      dirPosition
 	xattr    *xattr // nil for a file of the tree
 	locked   atomic.Bool

@@ -78,12 +78,20 @@ func (c *conn) quick(r *request) bool {
 	return true
 }
 
-// maybeQuick reports whether it is worth a try.
-func (r *request) maybeQuick() bool {
+// ready reports whether the request waits for no other.
+func (r *request) ready() bool {
 	for _, h := range r.holds[:r.held] {
 		if h.ready != nil {
 			return false
 		}
+	}
+	return true
+}
+
+// maybeQuick reports whether it is worth a try.
+func (r *request) maybeQuick() bool {
+	if !r.ready() {
+		return false
 	}
 	if r.err != nil {
 		return true

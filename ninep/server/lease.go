@@ -1,0 +1,91 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// A short Twrite may have to wait for the disk, and nothing tells beforehand. Mostly it does not, and then to have another worker
+// read meanwhile costs more than the write. So the worker whose turn it is to read answers it and keeps the turn, as if on a lease:
+// when that lasts, a timer hands the turn on in its place.
+
+const (
+	// leaseTime is how long a write may hold up the requests behind it, twice that at most.
+	leaseTime = 2 * time.Millisecond
+	// leasePause is how long after one that did nobody is given a lease: the disk is busy, and all would.
+	leasePause = 100 * time.Millisecond
+	// leasedWrite is the longest Twrite that is answered so. The copy of a longer one is better made beside the reading.
+	leasedWrite = 64 << 10
+)
+
+// lease is whose turn it is while a request is being answered. Whoever changes current from a lease's number to 0 has the turn then.
+type lease struct {
+	last    uint64 // number given; guarded by the turn
+	current atomic.Uint64
+	armed   atomic.Bool // the timer is running
+	timer   *time.Timer
+	paused  atomic.Int64 // until then, since the counters' epoch
+}
+
+// begin gives the worker that has the turn a lease, and returns its number.
+func (l *lease) begin() uint64 {
+	l.last++
+	l.current.Store(l.last)
+	// The timer is not stopped at a lease's end: to set it may have to wake a thread that waits for events.
+	if !l.armed.Swap(true) {
+		l.timer.Reset(leaseTime)
+	}
+	return l.last
+}
+
+// end ends a lease and reports whether the worker still has the turn.
+func (l *lease) end(number uint64) bool { return l.current.CompareAndSwap(number, 0) }
+
+// expire is called by the timer. It hands on the turn of a worker that is under lease.
+func (c *conn) expire() {
+	l := &c.lease
+	l.armed.Store(false)
+	if number := l.current.Load(); number != 0 && l.end(number) {
+		l.paused.Store(int64(time.Since(c.server.counters.epoch) + leasePause))
+		c.handOn()
+		c.reading.Unlock()
+	}
+}
+
+// leasable reports whether a request is to be answered under lease: a short Twrite to a file of this machine that nothing keeps
+// waiting for sure.
+func (c *conn) leasable(r *request) bool {
+	if c.outlet.raw == nil || r.kind != ninep.TypeTwrite || r.io.count > leasedWrite || r.held == 0 || !r.ready() {
+		return false
+	}
+	if r.arrived < time.Duration(c.lease.paused.Load()) {
+		return false
+	}
+	f := r.file(0)
+	return f != nil && f.open && f.typ == unix.S_IFREG && !f.synced && !f.direct.Load() && f.medium() != elsewhere
+}
+
+// answerLeased answers a request and reports whether the worker still has the turn. A worker may end in it, when its thread is
+// lost to it, and then gives the turn up.
+func (c *conn) answerLeased(r *request) (kept bool) {
+	number, returned := c.lease.begin(), false
+	defer func() {
+		kept = c.lease.end(number)
+		c.finish(r)
+		if returned {
+			return
+		}
+		if kept {
+			c.handOn()
+			c.reading.Unlock()
+		}
+		c.exchange.send()
+	}()
+	c.carryOut(r)
+	returned = true
+	return
+}
