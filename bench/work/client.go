@@ -61,7 +61,7 @@ func (c Client) slots(ctx context.Context, n, size int) (list [][]byte, free fun
 			return nil, nil, errors.Join(err, free())
 		}
 		taken = append(taken, s)
-		scribble(s.Bytes())
+		scribble(s.Bytes()[:size])
 		list = append(list, s.Bytes()[:size:size])
 	}
 	return list, free, nil

@@ -109,7 +109,7 @@ func (c *Conn) check(call *transport.Call) error {
 			transport.ErrInvalidCall, cap(call.Reply), transport.PayloadHeadSize)
 	case call.Urgent && (len(call.Out)+len(call.In) > 0 || len(call.Head) > outRoom || cap(call.Reply) > inRoom):
 		return fmt.Errorf("%w: an urgent message is a short one", transport.ErrInvalidCall)
-	case call.In != nil && call.Tail() > inRoom-transport.PayloadHeadSize || max(len(call.In), cap(call.Reply)) > c.largest():
+	case max(len(call.In), cap(call.Reply)) > c.largest():
 		return fmt.Errorf("%w: room for a reply of %d and %d bytes, there are buffers for %d",
 			transport.ErrInvalidCall, cap(call.Reply), len(call.In), c.largest())
 	case c.table.get(call.Tag) != nil:

@@ -16,6 +16,11 @@ const (
 // chunkBytes is the size of a bounce buffer.
 const chunkBytes = 64 << 10
 
+// maxTail is the most room behind a payload's: texts of errors have 256 bytes at
+// most (ERRMAX of Plan 9's libc.h; P9_ERRMAX of include/net/9p/9p.h is 128), however
+// much room a call has for them.
+const maxTail = 1 << 10
+
 // shared is a piece of the ring's own memory, and where the device has it.
 type shared struct {
 	bytes []byte
@@ -85,11 +90,14 @@ func (s *slot) bouncedIn() int {
 	switch {
 	case s.call.In == nil && cap(s.call.Reply) > inRoom:
 		return cap(s.call.Reply)
-	case len(s.inAt) == 0 && transport.PayloadHeadSize+len(s.call.In)+s.call.Tail() > inRoom:
+	case len(s.inAt) == 0 && transport.PayloadHeadSize+len(s.call.In)+s.tail() > inRoom:
 		return len(s.call.In)
 	}
 	return 0
 }
+
+// tail is how much room there is behind the payload's.
+func (s *slot) tail() int { return min(s.call.Tail(), maxTail) }
 
 // fill copies what has to be copied and lists what the device is given. The
 // chunks have been handed out.
@@ -138,7 +146,7 @@ func (s *slot) scatter(head, payload []byte) {
 // buffers are not allowed").
 func (s *slot) fillIn() {
 	call := s.call
-	tail := call.Tail()
+	tail := s.tail()
 	switch {
 	case call.In == nil && len(s.inChunks) == 0:
 		s.write(s.in.addr, cap(call.Reply))
@@ -189,10 +197,10 @@ func (s *slot) deliver() error {
 	in := s.in.bytes[len(head):]
 	if len(s.inAt) > 0 || len(s.inChunks) > 0 {
 		s.collect(call.In[:max(0, min(n-len(head), len(call.In)))])
-		return s.delivered(call.Gather(n, head[:], in[:call.Tail()]))
+		return s.delivered(call.Gather(n, head[:], in[:s.tail()]))
 	}
 	copy(call.In[:max(0, min(n-len(head), len(call.In)))], in)
-	return s.delivered(call.Gather(n, head[:], in[len(call.In):][:call.Tail()]))
+	return s.delivered(call.Gather(n, head[:], in[len(call.In):][:s.tail()]))
 }
 
 // collect copies what was written to chunks, or to the slot's own memory where
