@@ -15,6 +15,7 @@ import (
 
 // scenarios are the verbs. Each gets the arguments that follow.
 var scenarios = map[string]func(context.Context, []string) error{
+	"bench":          bench,
 	"driver":         lifeOfAVolume,
 	"kernel-engine":  kernelEngine,
 	"killed-mounter": killedMounter,
