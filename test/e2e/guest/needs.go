@@ -30,8 +30,9 @@ var inside = build.Program{Name: "inside", Packages: []string{"./guest/inside"},
 
 // tests are the packages whose tests run in the guest too, by the name of their program there.
 var tests = map[string]string{
-	"dial.test":  "./transport/dial",
-	"mount.test": "./test/mount",
+	"dial.test":   "./transport/dial",
+	"mount.test":  "./test/mount",
+	"virtio.test": "./test/virtio",
 }
 
 // Artifacts are what guests are made of.

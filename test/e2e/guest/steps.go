@@ -2,6 +2,7 @@ package guest
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ type site struct {
 }
 
 // server is the URL of the share by virtio.
-func (site) server() string { return "virtio://" + qemu.Tags[0] }
+func (x site) server() string { return "virtio://" + qemu.Tags[0] }
 
 // flags are those that csi-9p needs to drive the device.
 func (x site) flags() []string {
@@ -70,8 +71,13 @@ func onNetwork(name string) func(site) []string {
 	return func(x site) []string { return []string{"/init", name, x.exporter, x.exporter} }
 }
 
+// onDevice is the call of a scenario with the share by way of the device.
+func onDevice(name string) func(site) []string {
+	return func(x site) []string { return append([]string{"/init", name, x.server(), x.exporter}, x.flags()...) }
+}
+
 // steps are what the lab shows, in this order.
-var steps = slices.Concat(systemSteps, networkSteps)
+var steps = slices.Concat(systemSteps, virtioSteps, networkSteps, benchSteps)
 
 // systemSteps show that the guest is what the others take it for.
 var systemSteps = []step{
@@ -82,6 +88,31 @@ var systemSteps = []step{
 	{name: "vsock-mount", about: "an exporter and a mount on a vsock: what one side writes, the other reads",
 		args: scenario("vsock")},
 }
+
+// virtioSteps show the driver on the virtio-9p device.
+var virtioSteps = []step{
+	{name: "virtio-conformance", about: "QEMU's server keeps the rules of 9P2000.L and 9P2000.u, through our transport, with zero copy on and off",
+		args: test("virtio.test", "^TestConformance$"), env: testEnv, timeout: 4 * time.Minute},
+	{name: "virtio-driver", about: "a volume from CreateVolume to DeleteVolume, its files compared on the host",
+		args: onDevice("driver")},
+	{name: "virtio-tree", about: "a tree of files, copied and compared, mounted anew and compared",
+		args: onDevice("tree")},
+	{name: "virtio-killed-mounter", about: "a mounter killed at work, three times: its successor has the device again",
+		args: onDevice("killed-mounter")},
+	{name: "virtio-torture", about: "random operations on files against QEMU's server",
+		args: test("mount.test", "^TestTorture$"), env: deviceEnv, timeout: 5 * time.Minute},
+	{name: "virtio-given-back", about: "the kernel's client has the device again",
+		args: scenario("v9fs", qemu.Tags[0])},
+}
+
+// benchSteps compare.
+var benchSteps = []step{
+	{name: benchName, about: "side by side: the driver on the device, the kernel's client, virtiofs",
+		on: func(k guestKind) bool { return k.newest }, args: onDevice("bench"), timeout: 8 * time.Minute},
+}
+
+// benchName is the name of the step whose result is the table.
+const benchName = "bench"
 
 // networkSteps show the driver on the guest's kernel, with the share from the network.
 var networkSteps = []step{
@@ -102,5 +133,15 @@ var networkSteps = []step{
 
 // testEnv has the tests of this repository use what the guest has.
 func testEnv(x site) []string {
-	return []string{"CSI9P_TEST_BINARY=/bin/csi-9p", "CSI9P_TEST_MOUNT_FLAGS=" + strings.Join(x.flags(), " ")}
+	return []string{
+		"CSI9P_TEST_BINARY=/bin/csi-9p",
+		"CSI9P_TEST_VIRTIO=" + strings.Join(qemu.Tags, " "),
+		"CSI9P_TEST_KERNEL_9P=" + qemu.KernelTags[0],
+		"CSI9P_TEST_UNSAFE_DMA=" + strconv.FormatBool(!x.iommu),
+	}
+}
+
+// deviceEnv has them mount the share by way of the device.
+func deviceEnv(x site) []string {
+	return append(testEnv(x), "CSI9P_TEST_SERVER="+x.server(), "CSI9P_TEST_MOUNT_FLAGS="+strings.Join(x.flags(), " "))
 }

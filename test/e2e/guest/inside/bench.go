@@ -89,7 +89,7 @@ func bench(ctx context.Context, args []string) (err error) {
 func mountOurs(ctx context.Context, r *rig, dirs map[string]string) ([]*volume, error) {
 	var mounted []*volume
 	for i, one := range volumes {
-		v, err := r.create(ctx, fmt.Sprintf("pvc-%d", i), one.parameters)
+		v, err := r.create(ctx, volumeName(i), one.parameters)
 		if err != nil {
 			return mounted, err
 		}
@@ -146,10 +146,8 @@ func measure(dirs map[string]string) (*ratio.Table, error) {
 	for _, one := range others {
 		table.Systems = append(table.Systems, one.name)
 	}
-	for _, name := range table.Systems {
-		if err := prepareWork(dirs[name]); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+	if err := prepareAll(); err != nil {
+		return nil, err
 	}
 	for _, w := range works {
 		table.Rows = append(table.Rows, ratio.Row{Work: w.name, Unit: w.unit, Rates: map[string][]float64{}})
@@ -164,11 +162,31 @@ func measure(dirs map[string]string) (*ratio.Table, error) {
 				}
 				rates := table.Rows[i].Rates
 				rates[name] = append(rates[name], rate)
+				fmt.Printf("round %d, %s, %s: %.1f %s\n", round, w.name, name, rate, w.unit)
 			}
 		}
 	}
 	return table, nil
 }
+
+// prepareAll makes the files of all systems by way of one that has the whole share, before any other has seen them.
+func prepareAll() error {
+	root := otherDir(others[0].tag)
+	for i := range volumes {
+		if err := prepareWork(filepath.Join(root, volumeName(i))); err != nil {
+			return err
+		}
+	}
+	for _, one := range others {
+		if err := prepareWork(filepath.Join(root, one.tag)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// volumeName is the name of the directory of one of our volumes on the share.
+func volumeName(i int) string { return fmt.Sprintf("pvc-%d", i) }
 
 // about says where this is measured.
 func about() string {

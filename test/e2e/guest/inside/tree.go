@@ -16,7 +16,7 @@ func tree(ctx context.Context, args []string) error {
 			return err
 		}
 		defer os.RemoveAll(source)
-		if err := growTree(source, 500); err != nil {
+		if err := growTree(source, 500, 64<<10); err != nil {
 			return err
 		}
 		copied := filepath.Join(v.target(), "copied")
@@ -40,10 +40,10 @@ func tree(ctx context.Context, args []string) error {
 	})
 }
 
-// growTree fills a directory with that many files of up to 64 KiB, always the same, ten to a directory, and a symbolic link
-// beside each tenth.
-func growTree(dir string, files int) error {
-	const perDirectory, largest = 10, 64 << 10
+// growTree fills a directory with that many files of less than largest bytes, always the same, ten to a directory, and a
+// symbolic link beside each tenth.
+func growTree(dir string, files, largest int) error {
+	const perDirectory = 10
 	r := rand.New(rand.NewPCG(5, 9))
 	content := make([]byte, largest)
 	for i := range content {

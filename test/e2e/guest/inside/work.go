@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,10 +28,12 @@ const (
 	readFile    = "read"
 	writtenFile = "written"
 	treeDir     = "tree"
-	treeFiles   = 415
-	smallArea   = 8 << 20  // what is read and written 4 KiB at a time
-	area        = 64 << 20 // what is, in larger blocks; the size of the file that is read
+	treeFiles   = 200
+	area        = 32 << 20 // the size of the file that is read, and the most that is written
 )
+
+// slice is how long reading or writing goes on, unless the file ends.
+const slice = 300 * time.Millisecond
 
 var (
 	everywhere = []string{closeToOpen, loose, none, v9fsNone, v9fsMmap, v9fsLoose, virtiofs}
@@ -39,10 +42,10 @@ var (
 
 // works are all of the work.
 var works = []work{
-	{name: "sequential read, 4 KiB blocks", unit: "MB/s", systems: everywhere, do: sequentialRead(4<<10, smallArea)},
-	{name: "sequential write, 4 KiB blocks", unit: "MB/s", systems: everywhere, do: sequentialWrite(4<<10, smallArea), after: removeWritten},
-	{name: "sequential read, 64 KiB blocks", unit: "MB/s", systems: everywhere, do: sequentialRead(64<<10, area)},
-	{name: "sequential write, 64 KiB blocks", unit: "MB/s", systems: everywhere, do: sequentialWrite(64<<10, area), after: removeWritten},
+	{name: "sequential read, 4 KiB blocks", unit: "MB/s", systems: everywhere, do: sequentialRead(4 << 10)},
+	{name: "sequential write, 4 KiB blocks", unit: "MB/s", systems: everywhere, do: sequentialWrite(4 << 10), after: removeWritten},
+	{name: "sequential read, 64 KiB blocks", unit: "MB/s", systems: everywhere, do: sequentialRead(64 << 10)},
+	{name: "sequential write, 64 KiB blocks", unit: "MB/s", systems: everywhere, do: sequentialWrite(64 << 10), after: removeWritten},
 	{name: "direct read, 64 KiB blocks", unit: "MB/s", systems: uncached, do: direct(64<<10, 1, false)},
 	{name: "direct write, 64 KiB blocks", unit: "MB/s", systems: uncached, do: direct(64<<10, 1, true)},
 	{name: "direct read, 1 MiB blocks", unit: "MB/s", systems: uncached, do: direct(1<<20, 1, false)},
@@ -94,45 +97,58 @@ func prepareWork(dir string) error {
 		return err
 	}
 	tree := filepath.Join(dir, treeDir)
-	return errors.Join(os.Mkdir(tree, 0o755), growTree(tree, treeFiles))
+	return errors.Join(os.Mkdir(tree, 0o755), growTree(tree, treeFiles, 8<<10))
 }
 
 const megabyte = 1e6
 
 // sequentialRead reads the first of a file through the page cache, if there is one.
-func sequentialRead(block, size int) func(string) (float64, error) {
+func sequentialRead(block int) func(string) (float64, error) {
 	return func(dir string) (float64, error) {
 		f, err := os.Open(filepath.Join(dir, readFile))
 		if err != nil {
 			return 0, err
 		}
 		defer f.Close()
-		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{io.LimitReader(f, int64(size))}, make([]byte, block))
-		if err == nil && n != int64(size) {
-			err = io.ErrUnexpectedEOF
-		}
-		return float64(n) / megabyte, err
+		return upTo(block, func(b []byte) error {
+			_, err := io.ReadFull(f, b)
+			return err
+		})
 	}
 }
 
 // sequentialWrite writes a new file, which is on the server when it returns.
-func sequentialWrite(block, size int) func(string) (float64, error) {
+func sequentialWrite(block int) func(string) (float64, error) {
 	return func(dir string) (float64, error) {
 		f, err := os.Create(filepath.Join(dir, writtenFile))
 		if err != nil {
 			return 0, err
 		}
-		content := make([]byte, block)
-		for at := 0; err == nil && at < size; at += block {
-			_, err = f.Write(content)
-		}
-		return float64(size) / megabyte, errors.Join(err, f.Sync(), f.Close())
+		amount, err := upTo(block, func(b []byte) error {
+			_, err := f.Write(b)
+			return err
+		})
+		return amount, errors.Join(err, f.Sync(), f.Close())
 	}
+}
+
+// upTo moves block after block for the slice, up to the area, and returns how many megabytes those were.
+func upTo(block int, move func([]byte) error) (float64, error) {
+	b := make([]byte, block)
+	end := time.Now().Add(slice)
+	at := 0
+	for at < area && time.Now().Before(end) {
+		if err := move(b); err != nil {
+			return 0, err
+		}
+		at += block
+	}
+	return float64(at) / megabyte, nil
 }
 
 func removeWritten(dir string) error { return os.Remove(filepath.Join(dir, writtenFile)) }
 
-// direct reads or writes the file whole without the page cache, some blocks at a time.
+// direct reads or writes the file in order without the page cache, some blocks at a time.
 func direct(block, inFlight int, write bool) func(string) (float64, error) {
 	return func(dir string) (float64, error) {
 		f, err := os.OpenFile(filepath.Join(dir, readFile), os.O_RDWR|unix.O_DIRECT, 0)
@@ -140,38 +156,44 @@ func direct(block, inFlight int, write bool) func(string) (float64, error) {
 			return 0, err
 		}
 		defer f.Close()
-		var next atomic.Int64
+		end := time.Now().Add(slice)
+		var next, done atomic.Int64
 		var all sync.WaitGroup
 		errs := make([]error, inFlight)
 		for i := range inFlight {
-			all.Go(func() { errs[i] = directBlocks(f, &next, block, write) })
+			all.Go(func() {
+				for errs[i] == nil && time.Now().Before(end) {
+					at := (next.Add(1) - 1) * int64(block) % area
+					errs[i] = directBlock(f, at, block, write)
+					done.Add(int64(block))
+				}
+			})
 		}
 		all.Wait()
-		return area / megabyte, errors.Join(errs...)
+		return float64(done.Load()) / megabyte, errors.Join(errs...)
 	}
 }
 
-// directBlocks takes blocks of a file until there are no more.
-func directBlocks(f *os.File, next *atomic.Int64, block int, write bool) error {
-	buffer, err := unix.Mmap(-1, 0, block, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+// aligned are buffers for direct I/O.
+var aligned = sync.Pool{New: func() any {
+	const largest = 1 << 20
+	b, err := unix.Mmap(-1, 0, largest, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
 	if err != nil {
-		return err
+		panic(err)
 	}
-	defer unix.Munmap(buffer)
-	for {
-		at := (next.Add(1) - 1) * int64(block)
-		if at >= area {
-			return nil
-		}
-		if write {
-			_, err = f.WriteAt(buffer, at)
-		} else {
-			_, err = f.ReadAt(buffer, at)
-		}
-		if err != nil {
-			return err
-		}
+	return &b
+}}
+
+func directBlock(f *os.File, at int64, block int, write bool) error {
+	buffer := aligned.Get().(*[]byte)
+	defer aligned.Put(buffer)
+	var err error
+	if write {
+		_, err = f.WriteAt((*buffer)[:block], at)
+	} else {
+		_, err = f.ReadAt((*buffer)[:block], at)
 	}
+	return err
 }
 
 // walkTree visits all of the tree.
