@@ -23,8 +23,8 @@ type machine struct {
 	services *services // beside it
 
 	orders  *order.Port
-	console string // path of what it has printed
-	seen    int64  // how much of that has been shown
+	console *printed // by the kernel and the first process
+	output  *printed // by the steps' programs
 }
 
 // boot starts a machine and waits until the program inside says hello.
@@ -33,7 +33,7 @@ func boot(ctx context.Context, c qemu.Config, patience time.Duration) (*machine,
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{Machine: started, orders: order.NewPort(started.Orders), console: c.Console}
+	m := &machine{Machine: started, orders: order.NewPort(started.Orders), console: &printed{path: c.Console}, output: &printed{path: c.Output}}
 	go answer(order.NewPort(started.Host), c.Share)
 	if err := m.receive(ctx, patience, &m.Hello); err != nil {
 		return nil, errors.Join(fmt.Errorf("the guest did not come up: %w", err), m.showConsole(), m.Stop())
@@ -41,7 +41,7 @@ func boot(ctx context.Context, c qemu.Config, patience time.Duration) (*machine,
 	if m.Error != "" {
 		return nil, errors.Join(fmt.Errorf("the guest came up, but: %s", m.Error), m.showConsole(), m.Stop())
 	}
-	m.showConsole() // what it printed until now is of no interest
+	m.console.skip()
 	return m, nil
 }
 
@@ -100,20 +100,42 @@ func (m *machine) end() error {
 	return errors.Join(err, m.Stop(), m.services.stop())
 }
 
-// showConsole returns an error that has what the guest printed since it was last called, nil if that is nothing.
+// showConsole returns an error that has what the guest printed on its console since the last step.
 func (m *machine) showConsole() error {
-	f, err := os.Open(m.console)
+	text := m.console.rest()
+	m.console.skip()
+	if text == "" {
+		return nil
+	}
+	return fmt.Errorf("the guest's console:\n%s", text)
+}
+
+// printed is a file that the guest prints to.
+type printed struct {
+	path string
+	seen int64 // how much of it is of no interest any more
+}
+
+// rest is the end of what has been printed since skip.
+func (p *printed) rest() string {
+	const most = 16 << 10
+	f, err := os.Open(p.path)
 	if err != nil {
-		return err
+		return ""
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.NewSectionReader(f, m.seen, 1<<30))
-	m.seen += int64(len(text))
-	if err != nil || len(text) == 0 {
-		return err
+	text, err := io.ReadAll(io.NewSectionReader(f, p.seen, 1<<30))
+	if err != nil {
+		return ""
 	}
-	const most = 8 << 10
-	return fmt.Errorf("the guest's console:\n%s", text[max(0, len(text)-most):])
+	return string(text[max(0, len(text)-most):])
+}
+
+// skip has done with what is there.
+func (p *printed) skip() {
+	if info, err := os.Stat(p.path); err == nil {
+		p.seen = info.Size()
+	}
 }
 
 // answer answers the guest's questions about the share until the machine is gone.

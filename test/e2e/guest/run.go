@@ -118,6 +118,7 @@ func (l *Lab) boot(ctx context.Context, name string, k *kernel.Kernel, c qemu.Co
 	dir := filepath.Join(l.Dir, name)
 	c.Share, c.Initramfs = filepath.Join(dir, "share"), filepath.Join(dir, "initramfs")
 	c.Kernel, c.Console = k.Image, filepath.Join(l.Reports, name+"-console.txt")
+	c.Output = filepath.Join(l.Reports, name+"-output.txt")
 	if err := os.MkdirAll(c.Share, 0o755); err != nil {
 		return nil, err
 	}
@@ -146,6 +147,10 @@ func (l *Lab) step(ctx context.Context, m *machine, s order.Step, one report.Cas
 		err = verdict(outcome)
 	}
 	one.Output = outcome.Output
+	if lost != nil {
+		one.Output = m.output.rest()
+	}
+	m.output.skip()
 	console := m.showConsole()
 	if err != nil {
 		err = errors.Join(err, console)

@@ -14,15 +14,20 @@ import (
 
 // openPort opens the port of the virtio console that has the name, once there is one. Its caller closes the file.
 func openPort(name string) (*order.Port, *os.File, error) {
+	f, err := openFile(name)
+	return order.NewPort(f), f, err
+}
+
+// openFile is openPort for one that carries no lines.
+func openFile(name string) (*os.File, error) {
 	const patience = 20 * time.Second // the kernel hears of a port's name after it has heard of the port
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		device, err := findPort(name)
 		if err == nil {
-			f, err := openBlocking(device)
-			return order.NewPort(f), f, err
+			return openBlocking(device)
 		}
 		if time.Now().After(deadline) {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 }

@@ -25,6 +25,11 @@ func serve() error {
 		return errors.Join(problem, err)
 	}
 	defer f.Close()
+	live, err := openFile(order.Output)
+	if err != nil {
+		return errors.Join(problem, err)
+	}
+	defer live.Close()
 	if err := port.Send(hello(problem)); err != nil {
 		return err
 	}
@@ -41,7 +46,7 @@ func serve() error {
 			return nil
 		}
 		fmt.Printf("inside: step %s\n", step.Name)
-		if err := port.Send(run(step)); err != nil {
+		if err := port.Send(run(step, live)); err != nil {
 			return err
 		}
 	}
@@ -61,12 +66,12 @@ func hello(problem error) order.Hello {
 	return h
 }
 
-// run runs a step's program and whatever that starts, and says how it ended.
-func run(step order.Step) order.Outcome {
+// run runs a step's program and whatever that starts, and says how it ended. What it prints goes to live meanwhile.
+func run(step order.Step, live io.Writer) order.Outcome {
 	outcome := order.Outcome{Step: step.Name}
 	before := mounts()
 	started := time.Now()
-	output, err := execute(step)
+	output, err := execute(step, live)
 	outcome.Took = time.Since(started)
 	outcome.Output = output
 	if left := leftover(before); len(left) > 0 {
@@ -81,7 +86,7 @@ func run(step order.Step) order.Outcome {
 }
 
 // execute runs the program in a process group of its own, all of which it ends.
-func execute(step order.Step) (string, error) {
+func execute(step order.Step, live io.Writer) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), step.Timeout)
 	defer cancel()
 	if err := os.MkdirAll(order.ResultsDir, 0o755); err != nil {
@@ -90,7 +95,8 @@ func execute(step order.Step) (string, error) {
 	cmd := exec.CommandContext(ctx, step.Args[0], step.Args[1:]...)
 	cmd.Env = append(os.Environ(), step.Env...)
 	var output tail
-	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.Stdout = io.MultiWriter(&output, live)
+	cmd.Stderr = cmd.Stdout
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	group := func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.Cancel = func() error {

@@ -1,6 +1,7 @@
 // Package order is what the lab and the program inside its guest say to each other, over two ports of a virtio console:
 // JSON values, a line each. On the port [Orders] the guest begins with a [Hello], and answers each [Step] by an [Outcome].
-// On the port [Host] a scenario asks a [Question] about the host's side and gets an [Answer].
+// On the port [Host] a scenario asks a [Question] about the host's side and gets an [Answer]. The port [Output] has what
+// programs print, as they do, for whoever waits.
 package order
 
 import (
@@ -14,6 +15,7 @@ import (
 const (
 	Orders = "csi-9p.orders"
 	Host   = "csi-9p.host"
+	Output = "csi-9p.output"
 )
 
 // Hello says what has booted.

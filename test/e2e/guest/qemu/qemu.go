@@ -34,6 +34,7 @@ type Config struct {
 	Initramfs   string
 	Share       string   // directory that is shared under each of [Tags] and [KernelTags]
 	Console     string   // file that the console is written to
+	Output      string   // file that the output of programs is written to
 	Virtiofsd   string   // socket of a virtiofsd that serves the same directory under [VirtiofsTag]; "" for none
 	Environment []string // of QEMU
 }
@@ -78,6 +79,7 @@ func (c Config) arguments(orders, host int) []string {
 		"-device", "virtio-serial-pci",
 		"-chardev", fmt.Sprintf("socket,id=orders,fd=%d", orders), "-device", "virtserialport,chardev=orders,name="+order.Orders,
 		"-chardev", fmt.Sprintf("socket,id=host,fd=%d", host), "-device", "virtserialport,chardev=host,name="+order.Host,
+		"-chardev", "file,id=output,path="+c.Output, "-device", "virtserialport,chardev=output,name="+order.Output,
 		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
 		"-fsdev", "local,id=share,security_model=none,multidevs=remap,path="+c.Share,
 	)

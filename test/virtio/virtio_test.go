@@ -1,0 +1,94 @@
+// Package virtio_test runs what needs a real virtio-9p device. The guest lab
+// (make guest) builds it, and runs it in a virtual machine that has several with
+// the same directory, because each has one client at a time.
+package virtio_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/ninep/ninetest"
+	"github.com/csi-9p/csi-9p/test/lab"
+	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/dial"
+)
+
+func TestMain(m *testing.M) { lab.Main(m, nil) }
+
+// otherUID is a user that owns nothing; it need not exist.
+const otherUID = 1234
+
+// devices are the mount tags of the devices, of which the run was told.
+func devices(t *testing.T) []string {
+	t.Helper()
+	tags := strings.Fields(os.Getenv("CSI9P_TEST_VIRTIO"))
+	if len(tags) == 0 {
+		t.Skip("CSI9P_TEST_VIRTIO names no virtio-9p device: make guest runs this test where there are some")
+	}
+	return tags
+}
+
+// hostRoot is the directory of the devices by way of the kernel's client.
+func hostRoot(t *testing.T) string {
+	t.Helper()
+	dir := lab.Dir(t)
+	err := unix.Mount(os.Getenv("CSI9P_TEST_KERNEL_9P"), dir, "9p", 0, "trans=virtio,version=9p2000.L,msize=512000,cache=none")
+	if err != nil {
+		t.Fatalf("mount the share by the kernel's client: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// dialFree connects to the first of the devices that is free.
+func dialFree(tags []string) func(context.Context) (transport.Conn, error) {
+	return func(ctx context.Context) (transport.Conn, error) {
+		var errs []error
+		for _, tag := range tags {
+			conn, err := dial.Dial(ctx, dial.URL{Scheme: dial.Virtio, Host: tag}, dial.Options{
+				AllowUnsafeDMA: os.Getenv("CSI9P_TEST_UNSAFE_DMA") == "true",
+			})
+			if err == nil {
+				return conn, nil
+			}
+			errs = append(errs, err)
+		}
+		return nil, errors.Join(errs...)
+	}
+}
+
+// TestConformance holds QEMU's server to the rules, in the dialects that it has.
+func TestConformance(t *testing.T) {
+	tags := devices(t)
+	root := hostRoot(t)
+	for _, c := range []struct {
+		name     string
+		dialect  ninep.Dialect
+		zeroCopy ninep.ZeroCopy
+	}{
+		{"L", ninep.DialectL, ninep.ZeroCopyAuto},
+		{"L without zero copy", ninep.DialectL, ninep.ZeroCopyOff},
+		{"u", ninep.DialectU, ninep.ZeroCopyAuto},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ninetest.Run(t, ninetest.Server{
+				Dial: dialFree(tags), Dialect: c.dialect, ZeroCopy: c.zeroCopy,
+				Aname: "/", Root: root, UID: 0, OtherUID: otherUID,
+				Deviations: deviations,
+			})
+		})
+	}
+}
+
+// deviations is what QEMU 7.2 does by its own fault.
+var deviations = map[string]string{}
