@@ -85,7 +85,7 @@ func checkDirectory(dir *ninep.Fid, spec Spec) (err error) {
 	switch got := dir.QID(); {
 	case !got.IsDir():
 		err = unix.ENOTDIR
-	case spec.Context.Provisioned && spec.Context.QIDPath != got.Path:
+	case spec.Context.Provisioned && spec.sameServer() && spec.Context.QIDPath != got.Path:
 		err = fmt.Errorf("%w: qid %x, made as %x; somebody replaced it, or the server numbers its files anew",
 			ErrOtherDirectory, got.Path, spec.Context.QIDPath)
 	}

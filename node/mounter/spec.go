@@ -3,6 +3,7 @@ package mounter
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/csi-9p/csi-9p/driver/params"
@@ -46,6 +47,11 @@ func (s Spec) Cache() params.Cache {
 		return params.CacheCloseToOpen
 	}
 }
+
+// sameServer reports whether the controller may have made the volume by way of
+// the server that it is mounted from. A virtio device's is not the one: it has
+// the node for a client, and numbers files as it likes (QEMU's multidevs=remap).
+func (s Spec) sameServer() bool { return !strings.HasPrefix(s.Server, dial.Virtio+"://") }
 
 // Limits are those of the volume's mount.
 func (s Spec) Limits() fuse.Limits {

@@ -4,10 +4,7 @@
 package virtio_test
 
 import (
-	"context"
-	"errors"
 	"os"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,24 +12,12 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/ninep/ninetest"
 	"github.com/csi-9p/csi-9p/test/lab"
-	"github.com/csi-9p/csi-9p/transport"
-	"github.com/csi-9p/csi-9p/transport/dial"
 )
 
 func TestMain(m *testing.M) { lab.Main(m, nil) }
 
 // otherUID is a user that owns nothing; it need not exist.
 const otherUID = 1234
-
-// devices are the mount tags of the devices, of which the run was told.
-func devices(t *testing.T) []string {
-	t.Helper()
-	tags := strings.Fields(os.Getenv("CSI9P_TEST_VIRTIO"))
-	if len(tags) == 0 {
-		t.Skip("CSI9P_TEST_VIRTIO names no virtio-9p device: make guest runs this test where there are some")
-	}
-	return tags
-}
 
 // hostRoot is the directory of the devices by way of the kernel's client.
 func hostRoot(t *testing.T) string {
@@ -50,26 +35,9 @@ func hostRoot(t *testing.T) string {
 	return dir
 }
 
-// dialFree connects to the first of the devices that is free.
-func dialFree(tags []string) func(context.Context) (transport.Conn, error) {
-	return func(ctx context.Context) (transport.Conn, error) {
-		var errs []error
-		for _, tag := range tags {
-			conn, err := dial.Dial(ctx, dial.URL{Scheme: dial.Virtio, Host: tag}, dial.Options{
-				AllowUnsafeDMA: os.Getenv("CSI9P_TEST_UNSAFE_DMA") == "true",
-			})
-			if err == nil {
-				return conn, nil
-			}
-			errs = append(errs, err)
-		}
-		return nil, errors.Join(errs...)
-	}
-}
-
 // TestConformance holds QEMU's server to the rules, in the dialects that it has.
 func TestConformance(t *testing.T) {
-	tags := devices(t)
+	d := openDevices(t)
 	root := hostRoot(t)
 	for _, c := range []struct {
 		name     string
@@ -82,7 +50,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ninetest.Run(t, ninetest.Server{
-				Dial: dialFree(tags), Dialect: c.dialect, ZeroCopy: c.zeroCopy,
+				Dial: d.dial, Dialect: c.dialect, ZeroCopy: c.zeroCopy,
 				Aname: "/", Root: root, UID: 0, OtherUID: otherUID,
 				Deviations: deviations,
 			})
