@@ -39,6 +39,7 @@ func prepare() error {
 	for _, m := range []struct{ kind, dir, options string }{
 		{"proc", "/proc", ""}, {"sysfs", "/sys", ""}, {"devtmpfs", "/dev", ""}, {"devpts", "/dev/pts", ""},
 		{"tmpfs", "/dev/shm", ""}, {"tmpfs", "/tmp", ""}, {"tmpfs", "/run", ""},
+		{"hugetlbfs", "/dev/hugepages", "pagesize=2M"},
 	} {
 		if err := os.MkdirAll(m.dir, 0o755); err != nil {
 			return err
