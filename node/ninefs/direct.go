@@ -45,7 +45,7 @@ func (fs *FS) writeDone(h *handle) func(*ninep.IO) {
 // may have been read before, and go before write(2) returns.
 func (fs *FS) directDone(io *ninep.IO) {
 	t := io.Owner.(*transfer)
-	if true || !fs.handles.cached(t.node) {
+	if !fs.handles.cached(t.node) {
 		writeDone(io)
 		return
 	}
