@@ -85,7 +85,7 @@ func TestSweep(t *testing.T) {
 			if !strings.Contains(r.Target, test.target) {
 				t.Errorf("measured %q", r.Target)
 			}
-			if len(r.Tables) != 2 || len(r.Tables[0].Rows) != 19 || r.Tables[1].Rows[18].Name != "4 MiB" || len(r.Notes) != 2 || len(r.Ratios) != 3 {
+			if len(r.Tables) != 2 || len(r.Tables[0].Rows) != 19 || r.Tables[1].Rows[18].Name != "4 MiB" || len(r.Notes) != 4 || len(r.Ratios) != 4 {
 				t.Errorf("%d tables, notes %q, ratios %+v", len(r.Tables), r.Notes, r.Ratios)
 			}
 			if svg, err := os.ReadFile(plot); err != nil || !bytes.Contains(svg, []byte("4 M")) {
@@ -101,14 +101,14 @@ func TestSuite(t *testing.T) {
 	lab.NeedRoot(t)
 	dir, other := lab.Dir(t), lab.Dir(t)
 	plot := filepath.Join(lab.Dir(t), "plot.svg")
-	r := decode(t, bench(t, "suite", "--json", "--rounds=1", "--slice=1ms", "--area=1Mi", "--files=20", "--plot", plot, "--against=go-fuse="+other+":"+dir, "--against=sshfs="+other, dir))
+	r := decode(t, bench(t, "suite", "--json", "--rounds=1", "--slice=1ms", "--area=1Mi", "--files=20", "--plot", plot, "--against=go-fuse="+other+":"+dir, "--against=go-fuse, 1 MiB requests="+other, "--against=sshfs="+other, dir))
 	rows := map[string]int{}
 	for _, table := range r.Tables {
 		rows[table.Title] = len(table.Rows)
 		has := strings.Join(table.Columns, ", ")
 		switch table.Title {
 		case "Direct I/O", "Through the page cache", "Metadata", "Small files":
-			if !strings.HasPrefix(has, "csi-9p") || !strings.HasSuffix(has, "local, go-fuse, sshfs, plain copy") {
+			if !strings.HasPrefix(has, "csi-9p") || !strings.HasSuffix(has, "local, go-fuse, go-fuse, 1 MiB requests, sshfs, plain copy") {
 				t.Errorf("%s has the columns %s", table.Title, has)
 			}
 		}
@@ -120,12 +120,12 @@ func TestSuite(t *testing.T) {
 			}
 		}
 	}
-	for title, n := range map[string]int{"Direct I/O": 36, "Through the page cache": 7, "Metadata": 6, "Small files": 3, "Fairness": 1, "msize": 3, "cache": 7} {
+	for title, n := range map[string]int{"Direct I/O": 36, "Through the page cache": 10, "Metadata": 6, "Small files": 3, "Fairness": 1, "msize": 3, "cache": 7} {
 		if rows[title] != n {
 			t.Errorf("%s has %d rows, want %d", title, rows[title], n)
 		}
 	}
-	if len(r.Ratios) != 6 {
+	if len(r.Ratios) != 9 {
 		t.Errorf("%d ratios", len(r.Ratios))
 	}
 	for _, q := range r.Ratios {

@@ -23,9 +23,10 @@ const (
 // subject is one column: a file system's directories, the peer that copies, or work of its own.
 type subject struct {
 	Baseline
-	direct string // where direct I/O is done
-	peer   *work.Plain
-	open   func() (*work.Work, error)
+	direct    string // where nothing is held back, and direct I/O is done
+	gathering string // where writes may gather
+	peer      *work.Plain
+	open      func() (*work.Work, error)
 }
 
 // made are the columns of a section, and what takes them down again.
@@ -47,11 +48,20 @@ func (m *made) close() error {
 
 // standard are the columns of the tables that compare the mount with other file systems.
 func (s *suite) standard(ctx context.Context, m *made) error {
-	if err := s.mount(ctx, m, ours, nil, []string{"cache=none"}); err != nil {
-		return err
-	}
-	if err := s.mount(ctx, m, oursRing, nil, []string{"cache=none"}, "--io-uring=require"); err != nil {
-		s.omit(oursRing, err)
+	for _, own := range []struct {
+		name  string
+		flags []string
+	}{{ours, nil}, {oursRing, []string{"--io-uring=require"}}} {
+		err := s.mount(ctx, m, own.name, nil, []string{"cache=none"}, own.flags...)
+		if err == nil {
+			err = s.gather(ctx, m, own.flags...)
+		}
+		if err != nil && own.name == ours {
+			return err
+		}
+		if err != nil {
+			s.omit(own.name, err)
+		}
 	}
 	if !s.served() {
 		if err := m.in(Baseline{Name: local, Dir: s.Target, Uncached: s.Target}); err != nil {
@@ -99,22 +109,41 @@ func (s *suite) mount(ctx context.Context, m *made, name string, options, uncach
 	return nil
 }
 
-// in adds a file system, and makes a directory in it to work in.
-func (m *made) in(b Baseline) error {
-	dir, err := os.MkdirTemp(b.Dir, "csi-9p-bench-")
+// gather gives the column that was added last a mount whose writes gather.
+func (s *suite) gather(ctx context.Context, m *made, flags ...string) error {
+	dir, unmount, err := s.rig.Mount(ctx, s.url, []string{"cache=loose"}, flags...)
 	if err != nil {
 		return err
 	}
-	m.ends = append(m.ends, func() error { return os.RemoveAll(dir) })
+	m.ends = append(m.ends, unmount)
+	dir, err = m.directory(dir)
+	m.subjects[len(m.subjects)-1].gathering = dir
+	return err
+}
+
+// in adds a file system, and makes a directory in it to work in.
+func (m *made) in(b Baseline) error {
+	dir, err := m.directory(b.Dir)
+	if err != nil {
+		return err
+	}
 	uncached := dir
 	if b.Uncached != b.Dir {
-		if uncached, err = os.MkdirTemp(b.Uncached, "csi-9p-bench-"); err != nil {
+		if uncached, err = m.directory(b.Uncached); err != nil {
 			return err
 		}
-		m.ends = append(m.ends, func() error { return os.RemoveAll(uncached) })
 	}
-	m.add(subject{Baseline: Baseline{Name: b.Name, Dir: dir, Uncached: uncached}, direct: uncached})
+	m.add(subject{Baseline: Baseline{Name: b.Name, Dir: dir, Uncached: uncached}, direct: uncached, gathering: dir})
 	return nil
+}
+
+// directory makes one to work in.
+func (m *made) directory(parent string) (string, error) {
+	dir, err := os.MkdirTemp(parent, "csi-9p-bench-")
+	if err == nil {
+		m.ends = append(m.ends, func() error { return os.RemoveAll(dir) })
+	}
+	return dir, err
 }
 
 // kernel adds mounts by the kernel's own client, if it has one.

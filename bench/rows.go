@@ -22,8 +22,26 @@ func (s *suite) sections() []section {
 	}, s.knobs()...)
 }
 
-// file is reads or writes of a file.
+// file is reads or writes of a file. What bypasses the page cache, and what is to be on the server when a write returns, is done
+// where nothing is held back.
 func (s *suite) file(f work.File) row {
+	return s.fileAt(f, func(at subject) string {
+		if f.Direct || f.Write {
+			return at.direct
+		}
+		return at.Dir
+	})
+}
+
+// gathered is writes that may gather in memory until fsync.
+func (s *suite) gathered(f work.File) row {
+	r := s.fileAt(f, func(at subject) string { return at.gathering })
+	r.name += ", gathered"
+	return r
+}
+
+// fileAt is reads or writes of a file in a directory of the column.
+func (s *suite) fileAt(f work.File, where func(subject) string) row {
 	f.Area = s.Area
 	way := map[bool]string{false: "sequential", true: "random"}[f.Random]
 	name := fmt.Sprintf("%s, %s %s", map[bool]string{false: "read", true: "write"}[f.Write], way, report.Size(int64(f.Size)))
@@ -43,9 +61,7 @@ func (s *suite) file(f work.File) row {
 			return copied.Open
 		}
 		f := f
-		if f.Dir = at.Dir; f.Direct {
-			f.Dir = at.direct
-		}
+		f.Dir = where(at)
 		return f.Open
 	}}
 }
@@ -65,10 +81,14 @@ func (s *suite) direct() (rows []row) {
 }
 
 func (s *suite) buffered() (rows []row) {
+	sizes := []int{4 << 10, 64 << 10, 1 << 20}
 	for _, write := range []bool{false, true} {
-		for _, size := range []int{4 << 10, 64 << 10, 1 << 20} {
+		for _, size := range sizes {
 			rows = append(rows, s.file(work.File{Shape: work.Shape{Write: write, Size: size}}))
 		}
+	}
+	for _, size := range sizes {
+		rows = append(rows, s.gathered(work.File{Shape: work.Shape{Write: true, Size: size}}))
 	}
 	return append(rows, s.file(work.File{Shape: work.Shape{Random: true, Size: 4 << 10}}))
 }

@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,6 +21,12 @@ import (
 
 // pays is the ratio from which on one says that zero copy pays: below, it might be noise.
 const pays = 1.03
+
+// confidence is that of the intervals of a sweep's ratios.
+const confidence = 0.95
+
+// noLoss is the ratio from which on zero copy costs nothing that matters.
+const noLoss = 0.97
 
 // The tables of a sweep, whose columns are zero copy off and on.
 const writes, reads = "Writes", "Reads"
@@ -40,8 +48,15 @@ func SweepSizes() []int {
 	return []int{1, 32, 64, 128, 256, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20}
 }
 
-// opener opens one kind of work on one thing.
-type opener func(ctx context.Context, s work.Shape) (*work.Work, error)
+// opener opens one kind of work with zero copy off and on, and says what ends it.
+type opener func(ctx context.Context, s work.Shape) (both [2]measure.Slice, end func() error, err error)
+
+// sweep is one run.
+type sweep struct {
+	SweepOptions
+	rig  *rig.Rig
+	open opener
+}
 
 // Sweep writes and reads by I/O size with zero copy off and on.
 func Sweep(ctx context.Context, o SweepOptions) (result *report.Report, err error) {
@@ -53,22 +68,27 @@ func Sweep(ctx context.Context, o SweepOptions) (result *report.Report, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	openers, closeAll, err := o.openers(ctx, r, url)
-	defer func() { err = errors.Join(err, closeAll()) }()
-	if err != nil {
+	s := &sweep{SweepOptions: o, rig: r}
+	through := s.client
+	if o.Through == "mount" {
+		through = s.mount
+	}
+	var closeAll func() error
+	if s.open, closeAll, err = through(ctx, url); err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, closeAll()) }()
 	target += map[string]string{"client": ", read and written by the client itself", "mount": ", mounted, read and written by direct I/O"}[o.Through]
 	result = o.report("sweep", fmt.Sprintf("%s, %d in flight, with zero copy off and on", target, o.InFlight))
 	for _, write := range []bool{true, false} {
-		table, err := o.table(ctx, write, openers)
+		table, err := s.table(ctx, write)
 		if err != nil {
 			return nil, err
 		}
 		result.Tables = append(result.Tables, table)
-		result.Notes = append(result.Notes, o.note(&table))
+		result.Notes = append(result.Notes, note(&table), resolution(&table))
 	}
-	result.Ratios = o.ratios(result.Tables)
+	result.Ratios = ratios(result.Tables, o.Sizes)
 	return result, nil
 }
 
@@ -96,35 +116,6 @@ func (o *SweepOptions) check() error {
 	return nil
 }
 
-// openers returns the two things compared: zero copy off and on. closeAll is never nil.
-func (o *SweepOptions) openers(ctx context.Context, r *rig.Rig, url string) (both [2]opener, closeAll func() error, err error) {
-	var closers []func() error
-	closeAll = func() error {
-		var errs []error
-		for _, f := range closers {
-			errs = append(errs, f())
-		}
-		return errors.Join(errs...)
-	}
-	open := o.mount
-	if o.Through == "client" {
-		c, err := o.connect(ctx, url)
-		if err != nil {
-			return both, closeAll, err
-		}
-		closers = append(closers, c.close)
-		open = c.open
-	}
-	for i, mode := range []ninep.ZeroCopy{ninep.ZeroCopyOff, ninep.ZeroCopyAuto} {
-		var closer func() error
-		if both[i], closer, err = open(ctx, r, url, mode); err != nil {
-			return both, closeAll, err
-		}
-		closers = append(closers, closer)
-	}
-	return both, closeAll, nil
-}
-
 // client is a session that both modes are measured on, with memory that its transport reaches: a device bears one session.
 type client struct {
 	session *ninep.Session
@@ -149,16 +140,22 @@ func (o *SweepOptions) connect(ctx context.Context, url string) (*client, error)
 	return &client{session: session, aname: aname, arena: arena}, nil
 }
 
-// open attaches in one mode.
-func (c *client) open(ctx context.Context, _ *rig.Rig, _ string, mode ninep.ZeroCopy) (opener, func() error, error) {
-	root, err := c.session.Attach(ctx, ninep.AttachOptions{Aname: c.aname, ZeroCopy: mode})
+// client has both modes on one session: the same connection, the same processes.
+func (s *sweep) client(ctx context.Context, url string) (opener, func() error, error) {
+	c, err := s.connect(ctx, url)
 	if err != nil {
 		return nil, nil, err
 	}
-	name := fmt.Sprintf("csi-9p-bench-%d-%d", os.Getpid(), mode)
-	return func(ctx context.Context, s work.Shape) (*work.Work, error) {
-		return work.Client{Shape: s, Root: root, Name: name, Arena: c.arena}.Open(ctx)
-	}, func() error { return nil }, nil // the session's end is the fid's
+	var roots [2]*ninep.Fid
+	for i, mode := range []ninep.ZeroCopy{ninep.ZeroCopyOff, ninep.ZeroCopyAuto} {
+		if roots[i], err = c.session.Attach(ctx, ninep.AttachOptions{Aname: c.aname, ZeroCopy: mode}); err != nil {
+			return nil, nil, errors.Join(err, c.close())
+		}
+	}
+	name := fmt.Sprintf("csi-9p-bench-%d", os.Getpid())
+	return func(ctx context.Context, shape work.Shape) ([2]measure.Slice, func() error, error) {
+		return work.Client{Shape: shape, Root: roots[0], Name: name, Arena: c.arena}.OpenBoth(ctx, roots[1])
+	}, c.close, nil
 }
 
 func (c *client) close() error { return errors.Join(c.session.Close(), c.arena.Close()) }
@@ -179,47 +176,48 @@ func connect(ctx context.Context, url string, o dial.Options) (*ninep.Session, s
 	return session, u.Aname, err
 }
 
-// mount mounts the share and makes a directory in it.
-func (o *SweepOptions) mount(ctx context.Context, r *rig.Rig, url string, mode ninep.ZeroCopy) (opener, func() error, error) {
-	option := map[ninep.ZeroCopy]string{ninep.ZeroCopyOff: "zeroCopy=off", ninep.ZeroCopyAuto: "zeroCopy=auto"}[mode]
-	mounted, _, err := r.Mount(ctx, url, []string{option})
+// mount mounts the share in both modes and makes a directory in it.
+func (s *sweep) mount(ctx context.Context, url string) (opener, func() error, error) {
+	var mounts [2]string
+	for i, option := range []string{"zeroCopy=off", "zeroCopy=auto"} {
+		var err error
+		if mounts[i], _, err = s.rig.Mount(ctx, url, []string{option}); err != nil {
+			return nil, nil, err
+		}
+	}
+	dir, err := os.MkdirTemp(mounts[0], "csi-9p-bench-")
 	if err != nil {
 		return nil, nil, err
 	}
-	dir, err := os.MkdirTemp(mounted, "csi-9p-bench-")
-	if err != nil {
-		return nil, nil, err
-	}
-	return func(_ context.Context, s work.Shape) (*work.Work, error) {
-		return work.File{Shape: s, Dir: dir, Direct: true}.Open()
+	other := filepath.Join(mounts[1], filepath.Base(dir))
+	return func(_ context.Context, shape work.Shape) ([2]measure.Slice, func() error, error) {
+		return work.File{Shape: shape, Dir: dir, Direct: true}.OpenBoth(other)
 	}, func() error { return os.Remove(dir) }, nil
 }
 
-func (o *SweepOptions) table(ctx context.Context, write bool, openers [2]opener) (report.Table, error) {
-	t := report.Table{Title: reads, First: "size", Columns: []string{"off", "on"}, Compared: &[2]int{1, 0}}
+func (s *sweep) table(ctx context.Context, write bool) (report.Table, error) {
+	t := report.Table{Title: reads, First: "size", Columns: []string{"off", "on"}, Compared: &[2]int{1, 0}, Confidence: confidence}
 	before := 0.5
 	if write {
 		t.Title, before = writes, 0
 	}
-	for i, size := range o.Sizes {
-		var open []func() (*work.Work, error)
-		for _, f := range openers {
-			open = append(open, func() (*work.Work, error) {
-				return f(ctx, work.Shape{Write: write, Size: size, InFlight: o.InFlight, Area: o.Area})
-			})
-		}
-		done := before + 0.5*float64(i)/float64(len(o.Sizes))
-		results := o.compare(ctx, t.Title+" of "+report.Size(int64(size)), done, open)
-		if err := errors.Join(results[0].Err, results[1].Err); err != nil {
+	for i, size := range s.Sizes {
+		s.Progress(t.Title+" of "+report.Size(int64(size)), before+0.5*float64(i)/float64(len(s.Sizes)))
+		both, end, err := s.open(ctx, work.Shape{Write: write, Size: size, InFlight: s.InFlight, Area: s.Area})
+		if err != nil {
 			return t, err
 		}
-		t.Rows = append(t.Rows, report.Row{Name: report.Size(int64(size)), Unit: report.Bytes, Results: results})
+		off, on, err := measure.Pairs{Rounds: s.Rounds, Slice: s.Slice, CPU: s.rig.CPU}.Compare(ctx, both[0], both[1])
+		if err := errors.Join(err, end()); err != nil {
+			return t, err
+		}
+		t.Rows = append(t.Rows, report.Row{Name: report.Size(int64(size)), Unit: report.Bytes, Results: []*measure.Result{off, on}})
 	}
 	return t, nil
 }
 
 // note says from which size on zero copy pays at every size.
-func (o *SweepOptions) note(t *report.Table) string {
+func note(t *report.Table) string {
 	from := len(t.Rows)
 	for from > 0 && ratioOf(t, from-1).Median >= pays {
 		from--
@@ -230,28 +228,65 @@ func (o *SweepOptions) note(t *report.Table) string {
 	return fmt.Sprintf("%s: zero copy pays from %s on (%.2f or more).", t.Title, t.Rows[from].Name, pays)
 }
 
+// resolution says how far the measurement tells ratios apart.
+func resolution(t *report.Table) string {
+	var rates, costs []float64
+	half := func(r measure.Ratio) float64 {
+		low, high, _ := r.Interval(confidence)
+		return (high - low) / 2 / r.Median
+	}
+	for i, row := range t.Rows {
+		rates = append(rates, half(ratioOf(t, i)))
+		if c, ok := measure.CostRatioOf(row.Results[1], row.Results[0]); ok {
+			costs = append(costs, half(c))
+		}
+	}
+	text := fmt.Sprintf("%s: a ratio of rates is known to ±%.1f %% at the median size and ±%.1f %% at the worst", t.Title,
+		100*measure.Quantile(rates, 0.5), 100*measure.Quantile(rates, 1))
+	if len(costs) > 0 {
+		text += fmt.Sprintf(", one of processor time to ±%.1f %% and ±%.1f %%", 100*measure.Quantile(costs, 0.5), 100*measure.Quantile(costs, 1))
+	}
+	return fmt.Sprintf("%s (%.0f %% confidence).", text, 100*confidence)
+}
+
 func ratioOf(t *report.Table, row int) measure.Ratio {
 	return measure.RatioOf(t.Rows[row].Results[1], t.Rows[row].Results[0])
 }
 
 // ratios are those that zero copy is held to.
-func (o *SweepOptions) ratios(tables []report.Table) []report.Requirement {
-	require := func(t *report.Table, row int, wanted float64, why string) report.Requirement {
-		name := fmt.Sprintf("zero copy on / off, %s of %s%s", strings.ToLower(t.Title), t.Rows[row].Name, why)
-		return report.Require(name, wanted, t.Rows[row].Results[1], t.Rows[row].Results[0], "")
-	}
-	var worst report.Requirement
-	var all []report.Requirement
+func ratios(tables []report.Table, sizes []int) []report.Requirement {
+	// The least of many medians is below all of them by chance alone: what is said of it has to hold of all at once (Bonferroni).
+	all := 1 - (1-confidence)/float64(2*len(sizes))
+	var rates, costs, named []report.Requirement
 	for i := range tables {
-		for row, size := range o.Sizes {
-			q := require(&tables[i], row, 0.97, ", the least of all sizes")
-			if worst.Measured == nil || q.Measured.Median < worst.Measured.Median {
-				worst = q
+		t := &tables[i]
+		for row, size := range sizes {
+			require := func(name, why string, wanted float64, r measure.Ratio, confidence float64) report.Requirement {
+				name = fmt.Sprintf("%s, %s of %s%s", name, strings.ToLower(t.Title), t.Rows[row].Name, why)
+				return report.RequireSurely(name, wanted, r, confidence)
 			}
-			if wanted := map[int]float64{64 << 10: 1.1, 1 << 20: 1.3}[size]; wanted > 0 && tables[i].Title == reads {
-				all = append(all, require(&tables[i], row, wanted, ""))
+			rate := ratioOf(t, row)
+			rates = append(rates, require("zero copy on / off", ", the least of all sizes", noLoss, rate, all))
+			if cost, ok := measure.CostRatioOf(t.Rows[row].Results[1], t.Rows[row].Results[0]); ok {
+				costs = append(costs, require("processor time, zero copy off / on", ", the least of all sizes", noLoss, cost, all))
+			}
+			if wanted := map[int]float64{64 << 10: 1.1, 1 << 20: 1.3}[size]; wanted > 0 && t.Title == reads {
+				named = append(named, require("zero copy on / off", "", wanted, rate, confidence))
 			}
 		}
 	}
-	return append([]report.Requirement{worst}, all...)
+	return slices.Concat(worst(rates), worst(costs), named)
+}
+
+// worst is the one that is missed for certain and by the most, or else the least.
+func worst(all []report.Requirement) []report.Requirement {
+	if len(all) == 0 {
+		return nil
+	}
+	return []report.Requirement{slices.MinFunc(all, func(a, b report.Requirement) int {
+		if a.Missed != b.Missed {
+			return map[bool]int{true: -1, false: 1}[a.Missed]
+		}
+		return cmp.Compare(a.Measured.Median, b.Measured.Median)
+	})}
 }

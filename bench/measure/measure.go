@@ -72,7 +72,8 @@ func (p Plan) Compare(ctx context.Context, slices []Slice) []*Result {
 
 // Result is what the rounds of one thing gave.
 type Result struct {
-	Rates   []float64   `json:"rates"` // of each round: bytes or operations a second
+	Rates   []float64   `json:"rates"`                    // of each round: bytes or operations a second
+	Costs   []float64   `json:"cpuNanoseconds,omitempty"` // of each round: processor time of an operation
 	Median  float64     `json:"median"`
 	Low     float64     `json:"low"` // the quartiles
 	High    float64     `json:"high"`
@@ -83,21 +84,24 @@ type Result struct {
 }
 
 func (r *Result) measure(ctx context.Context, slice Slice, length time.Duration, counts bool) error {
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
+	s, err := sample(ctx, slice, length)
+	if err == nil && counts {
+		r.Rates = append(r.Rates, s.rate())
+		r.latencies.Merge(&s.Latencies)
 	}
-	sample, err := slice(ctx, length)
-	if err != nil {
-		return err
+	return err
+}
+
+// sample measures one slice.
+func sample(ctx context.Context, slice Slice, length time.Duration) (Sample, error) {
+	if ctx.Err() != nil {
+		return Sample{}, context.Cause(ctx)
 	}
-	if sample.Operations == 0 || sample.Elapsed <= 0 {
-		return fmt.Errorf("%d operations in %v measure nothing", sample.Operations, sample.Elapsed)
+	s, err := slice(ctx, length)
+	if err == nil && (s.Operations == 0 || s.Elapsed <= 0) {
+		err = fmt.Errorf("%d operations in %v measure nothing", s.Operations, s.Elapsed)
 	}
-	if counts {
-		r.Rates = append(r.Rates, sample.rate())
-		r.latencies.Merge(&sample.Latencies)
-	}
-	return nil
+	return s, err
 }
 
 func (r *Result) summarize() {
@@ -113,13 +117,21 @@ type Ratio struct {
 	Median float64 `json:"median"`
 	Low    float64 `json:"low"` // the quartiles
 	High   float64 `json:"high"`
+
+	each []float64 // of the rounds
 }
 
 // RatioOf divides a by b, round by round.
-func RatioOf(a, b *Result) Ratio {
-	each := make([]float64, min(len(a.Rates), len(b.Rates)))
+func RatioOf(a, b *Result) Ratio { return ratioOf(divided(a.Rates, b.Rates)) }
+
+func divided(a, b []float64) []float64 {
+	each := make([]float64, min(len(a), len(b)))
 	for i := range each {
-		each[i] = a.Rates[i] / b.Rates[i]
+		each[i] = a[i] / b[i]
 	}
-	return Ratio{Median: Quantile(each, 0.5), Low: Quantile(each, 0.25), High: Quantile(each, 0.75)}
+	return each
+}
+
+func ratioOf(each []float64) Ratio {
+	return Ratio{Median: Quantile(each, 0.5), Low: Quantile(each, 0.25), High: Quantile(each, 0.75), each: each}
 }

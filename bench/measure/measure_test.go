@@ -108,7 +108,7 @@ func TestCompareTakesTurns(t *testing.T) {
 	if results[1] != nil || a.Median != 20 || a.Low != 15 || a.High != 25 || a.Spread() != 0.25 || b.Spread() != 0 {
 		t.Errorf("results %+v %+v", a, b)
 	}
-	if got := measure.RatioOf(a, b); got != (measure.Ratio{Median: 1, Low: 0.75, High: 1.25}) {
+	if got := measure.RatioOf(a, b); got.Median != 1 || got.Low != 0.75 || got.High != 1.25 {
 		t.Errorf("ratio %+v", got)
 	}
 	if p := a.Latency.P50; p < int64(time.Second) || p > int64(time.Second)*33/32 {
@@ -141,4 +141,54 @@ func TestCompareEnds(t *testing.T) {
 		ctx, cancel = context.WithCancelCause(t.Context())
 	}
 	cancel(nil)
+}
+
+func TestPairs(t *testing.T) {
+	var log []string
+	spent := time.Duration(0)
+	// The first two rounds do not count: four slices of each.
+	rates := func(of func(i int64) int64) (all []int64) {
+		for i := range int64(2 * 102) {
+			all = append(all, of(i/2))
+		}
+		return all
+	}
+	costly := func(slice measure.Slice, cost time.Duration) measure.Slice {
+		return func(ctx context.Context, length time.Duration) (measure.Sample, error) {
+			spent += cost
+			return slice(ctx, length)
+		}
+	}
+	a, b, err := measure.Pairs{Rounds: 100, Slice: time.Second, CPU: func() (time.Duration, error) { return spent, nil }}.Compare(t.Context(),
+		costly(pace(&log, "a", rates(func(i int64) int64 { return 1000 + i })...), 30*time.Millisecond),
+		costly(pace(&log, "b", rates(func(int64) int64 { return 1000 })...), 15*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(log[:8], ""); got != "abbaabba" || len(a.Rates) != 100 || a.Rates[0] != 1002 {
+		t.Errorf("turns %s, rates %v", got, a.Rates)
+	}
+	r := measure.RatioOf(a, b)
+	low, high, ok := r.Interval(0.95)
+	if !ok || low < 1.038 || low > 1.042 || high < 1.061 || high > 1.065 || r.Median < low || r.Median > high {
+		t.Errorf("median %v of 1.002 to 1.101, in %v to %v, %v", r.Median, low, high, ok)
+	}
+	if cost, ok := measure.CostRatioOf(a, b); !ok || cost.Median != 0.5 {
+		t.Errorf("%+v of the cost", cost)
+	}
+	a, b, err = measure.Pairs{Rounds: 2, Slice: time.Second}.Compare(t.Context(), pace(&log, "a", 9, 9, 9, 9, 1, 2, 3, 4), pace(&log, "b", 9, 9, 9, 9, 1, 1, 1, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if low, high, ok := measure.RatioOf(a, b).Interval(0.95); ok || low != 1.5 || high != 3.5 {
+		t.Errorf("two rounds give %v to %v, %v", low, high, ok)
+	}
+	if _, ok := measure.CostRatioOf(a, b); ok {
+		t.Error("costs without a clock")
+	}
+	broken := errors.New("broken")
+	fails := func(context.Context, time.Duration) (measure.Sample, error) { return measure.Sample{}, broken }
+	if _, _, err := (measure.Pairs{Rounds: 1}).Compare(t.Context(), pace(&log, "a", 1), fails); !errors.Is(err, broken) {
+		t.Errorf("a failure is %v", err)
+	}
 }

@@ -29,6 +29,8 @@ type Table struct {
 	Rows    []Row    `json:"rows"`
 	// Compared are two columns, by index, whose ratio is a further column: the first by the second.
 	Compared *[2]int `json:"compared,omitempty"`
+	// Confidence is that of the interval shown of the ratio's median, from 0 to 1; 0: the quartiles are shown.
+	Confidence float64 `json:"confidence,omitempty"`
 	// Latency asks for a second table, of latencies.
 	Latency bool `json:"-"`
 }
@@ -65,6 +67,7 @@ type Requirement struct {
 	Wanted   float64        `json:"wanted"`
 	Measured *measure.Ratio `json:"measured"` // nil: there was nothing to compare with
 	Met      bool           `json:"met"`
+	Missed   bool           `json:"missed"`            // it is not met, and that is no chance
 	Missing  string         `json:"missing,omitempty"` // what there was not
 }
 
@@ -74,7 +77,16 @@ func Require(name string, wanted float64, a, b *measure.Result, missing string) 
 		return Requirement{Name: name, Wanted: wanted, Missing: missing}
 	}
 	ratio := measure.RatioOf(a, b)
-	return Requirement{Name: name, Wanted: wanted, Measured: &ratio, Met: ratio.Median >= wanted}
+	met := ratio.Median >= wanted
+	return Requirement{Name: name, Wanted: wanted, Measured: &ratio, Met: met, Missed: !met}
+}
+
+// RequireSurely says whether a ratio is as much as wanted. It is missed when all of its median's interval lies below that.
+// Low and High of what was measured are the interval.
+func RequireSurely(name string, wanted float64, r measure.Ratio, confidence float64) Requirement {
+	var ok bool
+	r.Low, r.High, ok = r.Interval(confidence)
+	return Requirement{Name: name, Wanted: wanted, Measured: &r, Met: r.Median >= wanted, Missed: ok && r.High < wanted}
 }
 
 // WriteJSON writes the report for machines.

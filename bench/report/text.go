@@ -44,6 +44,9 @@ func (t *Table) rates() grid {
 	if t.Compared != nil {
 		heading = append(heading, t.Columns[t.Compared[0]]+" / "+t.Columns[t.Compared[1]])
 	}
+	if t.costs() {
+		heading = append(heading, "processor time, "+t.Columns[t.Compared[1]]+" / "+t.Columns[t.Compared[0]])
+	}
 	g := grid{heading}
 	for _, row := range t.Rows {
 		line := []string{row.Name}
@@ -51,7 +54,11 @@ func (t *Table) rates() grid {
 			line = append(line, rate(row.Unit, r))
 		}
 		if t.Compared != nil {
-			line = append(line, compared(row.Results[t.Compared[0]], row.Results[t.Compared[1]]))
+			line = append(line, t.compared(&row))
+		}
+		if t.costs() {
+			cost, _ := measure.CostRatioOf(row.Results[t.Compared[0]], row.Results[t.Compared[1]])
+			line = append(line, t.ratio(cost))
 		}
 		g = append(g, line)
 	}
@@ -80,7 +87,14 @@ func (r *Report) ratios() grid {
 		measured, met := "– ("+q.Missing+")", "–"
 		if q.Measured != nil {
 			measured = ratio(*q.Measured)
-			met = map[bool]string{true: "yes", false: "**no**"}[q.Met]
+			switch {
+			case q.Met:
+				met = "yes"
+			case q.Missed:
+				met = "**no**"
+			default:
+				met = "can't tell"
+			}
 		}
 		g = append(g, []string{q.Name, fmt.Sprint(q.Wanted), measured, met})
 	}
@@ -164,14 +178,28 @@ func latency(nanoseconds int64) string {
 	return fmt.Sprintf("%.0f ms", float64(d)/1e6)
 }
 
-func compared(a, b *measure.Result) string {
+func (t *Table) compared(row *Row) string {
+	a, b := row.Results[t.Compared[0]], row.Results[t.Compared[1]]
 	if a == nil || b == nil {
 		return "–"
 	}
-	return ratio(measure.RatioOf(a, b))
+	return t.ratio(measure.RatioOf(a, b))
 }
 
-// ratio is the median, and the quartiles in parentheses.
+// costs reports whether processor time was measured.
+func (t *Table) costs() bool {
+	return t.Compared != nil && len(t.Rows) > 0 && t.Rows[0].Results[0] != nil && len(t.Rows[0].Results[0].Costs) > 0
+}
+
+// ratio has the interval that the table wants.
+func (t *Table) ratio(r measure.Ratio) string {
+	if t.Confidence > 0 {
+		r.Low, r.High, _ = r.Interval(t.Confidence)
+	}
+	return ratio(r)
+}
+
+// ratio is the median, and the quartiles or its interval in parentheses.
 func ratio(r measure.Ratio) string { return fmt.Sprintf("%.2f (%.2f–%.2f)", r.Median, r.Low, r.High) }
 
 // Size is a number of bytes with a unit, a power of 1024.

@@ -31,6 +31,7 @@ type Rig struct {
 	dir   string
 	count int
 	ends  []func() error
+	pids  []int
 }
 
 // New returns a rig that runs the program csi-9p at that path. Close ends it.
@@ -84,6 +85,7 @@ func (r *Rig) Serve(ctx context.Context, transport string, command ...string) (s
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
+	r.pids = append(r.pids, cmd.Process.Pid)
 	r.ends = append(r.ends, func() error { return end(cmd) })
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer stop()
@@ -115,6 +117,7 @@ func (r *Rig) Mount(ctx context.Context, url string, options []string, flags ...
 		}
 		return "", nil, errors.Join(fmt.Errorf("cannot mount the share: %w", err), os.Remove(dir))
 	}
+	r.pids = append(r.pids, cmd.Process.Pid)
 	ended := false
 	unmount = func() error {
 		if ended {

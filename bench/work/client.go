@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/csi-9p/csi-9p/bench/measure"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport"
 )
@@ -21,26 +22,63 @@ type Client struct {
 
 // Open makes the file.
 func (c Client) Open(ctx context.Context) (*Work, error) {
-	memory, free, err := c.slots(ctx, max(c.InFlight, 1), c.Size)
+	slices, end, err := c.open(ctx, c.Root)
 	if err != nil {
 		return nil, err
 	}
-	file, err := c.fill(ctx)
+	return &Work{Slice: slices[0], Close: end}, nil
+}
+
+// OpenBoth makes the file and does the same work below two fids of one directory, by turns: on the same file, and from and to
+// the same memory, so that nothing but the fids is different. end removes the file.
+func (c Client) OpenBoth(ctx context.Context, other *ninep.Fid) (both [2]measure.Slice, end func() error, err error) {
+	slices, end, err := c.open(ctx, c.Root, other)
 	if err != nil {
-		return nil, errors.Join(err, free())
+		return both, nil, err
 	}
-	slice := c.slice(func(worker int, offset int64) error {
+	return [2]measure.Slice(slices), end, nil
+}
+
+// open makes the file below the first root, and work below each.
+func (c Client) open(ctx context.Context, roots ...*ninep.Fid) (slices []measure.Slice, end func() error, err error) {
+	memory, free, err := c.slots(ctx, max(c.InFlight, 1), c.Size)
+	if err != nil {
+		return nil, nil, err
+	}
+	var files []*ninep.Fid
+	end = func() error {
+		cleanup := context.WithoutCancel(ctx)
+		var errs []error
+		for _, f := range files {
+			errs = append(errs, f.Clunk(cleanup))
+		}
+		return errors.Join(append(errs, c.Root.Unlink(cleanup, c.Name, false), free())...)
+	}
+	for i, root := range roots {
+		var file *ninep.Fid
+		if i == 0 {
+			file, err = c.fill(ctx)
+		} else {
+			file, _, err = root.WalkOpen(ctx, c.Name, unix.O_RDWR)
+		}
+		if err != nil {
+			return nil, nil, errors.Join(err, end())
+		}
+		files = append(files, file)
+		slices = append(slices, c.slice(c.call(ctx, file, memory)))
+	}
+	return slices, end, nil
+}
+
+func (c Client) call(ctx context.Context, file *ninep.Fid, memory [][]byte) call {
+	return func(worker int, offset int64) error {
 		if c.Write {
 			n, err := file.Write(ctx, memory[worker], offset)
 			return whole("a write", n, c.Size, err)
 		}
 		n, err := file.Read(ctx, memory[worker], offset)
 		return whole("a read", n, c.Size, err)
-	})
-	return &Work{Slice: slice, Close: func() error {
-		cleanup := context.WithoutCancel(ctx)
-		return errors.Join(file.Clunk(cleanup), c.Root.Unlink(cleanup, c.Name, false), free())
-	}}, nil
+	}
 }
 
 // slots are n buffers of size bytes from the arena.

@@ -26,10 +26,57 @@ type File struct {
 
 // Open makes the file. Its content is written through the page cache.
 func (f File) Open() (*Work, error) {
-	path := filepath.Join(f.Dir, "io")
-	if err := fill(path, f.Area); err != nil {
+	slices, end, err := f.open(f.Dir)
+	if err != nil {
 		return nil, err
 	}
+	return &Work{Slice: slices[0], Close: end}, nil
+}
+
+// OpenBoth makes the file and does the same work by two mounts of its directory, by turns: on the same file, and from and to
+// the same memory, so that nothing but the mounts is different. end removes the file.
+func (f File) OpenBoth(other string) (both [2]measure.Slice, end func() error, err error) {
+	slices, end, err := f.open(f.Dir, other)
+	if err != nil {
+		return both, nil, err
+	}
+	return [2]measure.Slice(slices), end, nil
+}
+
+// open makes the file in the first directory, and work in each.
+func (f File) open(dirs ...string) (slices []measure.Slice, end func() error, err error) {
+	const name = "io"
+	if err := fill(filepath.Join(dirs[0], name), f.Area); err != nil {
+		return nil, nil, err
+	}
+	memory, free, err := buffers(max(f.InFlight, 1), f.Size)
+	if err != nil {
+		return nil, nil, err
+	}
+	var fds []int
+	end = func() error {
+		var errs []error
+		for _, fd := range fds {
+			errs = append(errs, unix.Close(fd))
+		}
+		return errors.Join(append(errs, free(), os.Remove(filepath.Join(dirs[0], name)))...)
+	}
+	for _, dir := range dirs {
+		fd, err := open(filepath.Join(dir, name), f.flags())
+		if err != nil {
+			return nil, nil, errors.Join(err, end())
+		}
+		fds = append(fds, fd)
+		slice := f.slice(f.call(fd, memory))
+		if !f.Direct {
+			slice = f.passes(fd, memory)
+		}
+		slices = append(slices, slice)
+	}
+	return slices, end, nil
+}
+
+func (f File) flags() int {
 	flags := unix.O_RDONLY
 	if f.Write {
 		flags = unix.O_WRONLY
@@ -37,19 +84,7 @@ func (f File) Open() (*Work, error) {
 	if f.Direct {
 		flags |= unix.O_DIRECT
 	}
-	fd, err := open(path, flags)
-	if err != nil {
-		return nil, err
-	}
-	memory, free, err := buffers(max(f.InFlight, 1), f.Size)
-	if err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
-	}
-	slice := f.slice(f.call(fd, memory))
-	if !f.Direct {
-		slice = f.passes(fd, memory)
-	}
-	return &Work{Slice: slice, Close: func() error { return errors.Join(unix.Close(fd), free(), os.Remove(path)) }}, nil
+	return flags
 }
 
 func (f File) call(fd int, memory [][]byte) call {

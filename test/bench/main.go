@@ -104,7 +104,7 @@ func run(ctx context.Context) (err error) {
 }
 
 func benches(against []string) []bench {
-	short := []string{"--rounds=5", "--slice=10ms", "--area=8Mi"}
+	short := []string{"--rounds=20", "--slice=1ms", "--area=8Mi"}
 	brief := []string{"--files=100", "--rounds=3", "--slice=10ms", "--area=8Mi"}
 	return []bench{
 		{"sweep-mount", []string{"sweep", "--through=mount"}, true, short},
