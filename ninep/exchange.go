@@ -3,6 +3,7 @@ package ninep
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -39,6 +40,7 @@ type exchange struct {
 	n       int    // bytes of request.in that the reply filled
 	err     error
 	done    chan struct{} // has one element when the outcome is known and the sender still there
+	strand  Strand        // is to be told besides; nil: the sender has a goroutine to wait
 	state   atomic.Uint32
 	long    []byte
 	short   [replyRoom]byte
@@ -81,8 +83,36 @@ func (l *link) exchange(ctx context.Context, r request) (int, error) {
 	return x.wait(ctx)
 }
 
+// exchangeAll sends requests of the link's own dialect together, waits for all replies and returns their errors.
+func (l *link) exchangeAll(ctx context.Context, requests []request) []error {
+	errs := make([]error, len(requests))
+	sent := make([]*exchange, len(requests))
+	calls := make([]*call, 0, len(requests))
+	for i, r := range requests {
+		if sent[i], errs[i] = l.prepare(ctx, r); sent[i] != nil {
+			calls = append(calls, &sent[i].call)
+		}
+	}
+	l.submitAll(calls)
+	for i, x := range slices.Backward(sent) { // who has the last reply has all, as a rule
+		if x != nil {
+			_, errs[i] = x.wait(ctx)
+		}
+	}
+	return errs
+}
+
 // begin sends a request. Its caller must wait for it.
 func (l *link) begin(ctx context.Context, r request) (*exchange, error) {
+	x, err := l.prepare(ctx, r)
+	if err == nil {
+		l.submit(&x.call)
+	}
+	return x, err
+}
+
+// prepare makes a request ready to be sent, which must come next.
+func (l *link) prepare(ctx context.Context, r request) (*exchange, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -109,9 +139,8 @@ func (l *link) begin(ctx context.Context, r request) (*exchange, error) {
 		x.volume, x.Bulk = r.fids[0].volume, true
 		x.lend(r)
 	}
-	x.canceled, x.request = false, r
+	x.canceled, x.request, x.strand = false, r, strandOf(ctx)
 	x.state.Store(exchangeWaiting)
-	l.submit(&x.call)
 	return x, nil
 }
 
@@ -146,6 +175,9 @@ func (x *exchange) room(t MsgType) []byte {
 
 // wait waits for the outcome, and returns how many bytes of request.in were filled.
 func (x *exchange) wait(ctx context.Context) (int, error) {
+	if x.strand != nil && !x.strand.Left() {
+		x.park(ctx)
+	}
 	select {
 	case <-x.done:
 	case <-ctx.Done():
@@ -158,6 +190,7 @@ func (x *exchange) wait(ctx context.Context) (int, error) {
 		if !lent && x.state.CompareAndSwap(exchangeWaiting, exchangeLeft) {
 			return 0, ctx.Err()
 		}
+		Block(ctx)
 		<-x.done
 	}
 	n, err := x.n, x.err
@@ -173,8 +206,12 @@ func (x *exchange) received() {
 	x.n, x.err = x.decode()
 	x.freeBuffer()
 	x.settled(x.err)
+	strand := x.strand
 	if x.state.CompareAndSwap(exchangeWaiting, exchangeDone) {
 		x.done <- struct{}{}
+		if strand != nil {
+			strand.Unpark()
+		}
 		return
 	}
 	x.recycle()
@@ -209,7 +246,7 @@ func (x *exchange) settled(err error) {
 
 func (x *exchange) recycle() {
 	x.freeBuffer()
-	x.request, x.err, x.n = request{}, nil, 0
+	x.request, x.strand, x.err, x.n = request{}, nil, nil, 0
 	x.volume, x.Head, x.In, x.Out, x.Reply, x.Flow = nil, nil, nil, nil, nil, nil
 	exchanges.Put(x)
 }

@@ -37,7 +37,7 @@ type Glance struct {
 // StartGetattr asks for the fid's basic attributes.
 func (f *Fid) StartGetattr(g *Glance) {
 	if g.begin(f.session, 1) {
-		g.ask(f)
+		g.link.post(g.ask(f))
 	}
 }
 
@@ -48,9 +48,29 @@ func (f *Fid) StartLookup(g *Glance, dir *Fid, name string) {
 	if !g.begin(f.session, 2) {
 		return
 	}
-	g.look(dir, name, !f.QID().IsDir() && f.session.features.stopsShort.load() != Unsupported)
-	g.ask(f)
+	look, err := g.look(dir, name, f.below())
+	if err != nil {
+		g.errs[1] = err
+		g.end()
+		g.link.post(g.ask(f))
+		return
+	}
+	g.link.post(look, g.ask(f))
 }
+
+// below is a name that a walk to the fid's file fails at behind it, which is how to ask without binding a fid; "": there is none.
+// The error of servers that do not stop short of it tells a file from a name that is not there, but not a directory.
+func (f *Fid) below() string {
+	features := &f.session.features
+	switch {
+	case features.stopsShort.load() == Unsupported, f.QID().IsDir() && features.inOrder.load() != Supported:
+		return ""
+	}
+	return belowName
+}
+
+// belowName should be no file's name. Where it is, the walk binds a fid.
+const belowName = ".csi-9p-no-such-name"
 
 // begin reports whether there is a link to ask over. Without one the question has its answer.
 func (g *Glance) begin(s *Session, messages int32) bool {
@@ -68,10 +88,10 @@ func (g *Glance) begin(s *Session, messages int32) bool {
 	return true
 }
 
-// ask sends Tgetattr.
-func (g *Glance) ask(f *Fid) {
+// ask is the Tgetattr.
+func (g *Glance) ask(f *Fid) request {
 	g.getattr, g.attr = Tgetattr{Fid: f.number, Mask: AttrBasic}, attrReply{}
-	g.link.post(request{message: &g.getattr, reply: &g.attr, fids: [2]*Fid{f}, settle: g.gotAttr})
+	return request{message: &g.getattr, reply: &g.attr, fids: [2]*Fid{f}, settle: g.gotAttr}
 }
 
 func (g *Glance) onAttr(err error) {
@@ -79,22 +99,20 @@ func (g *Glance) onAttr(err error) {
 	g.end()
 }
 
-// look sends Twalk. A walk that goes on to a name below what is no directory stops short of it, tells the qid of what it came
-// to, and binds no fid (walk(5)), so that none has to be given back.
-func (g *Glance) look(dir *Fid, name string, stopShort bool) {
+// look is the Twalk. A walk that goes on to a name below that is not there, unless that is "", stops short of it, tells the qid of
+// what it came to, and binds no fid (walk(5)), so that none has to be given back.
+func (g *Glance) look(dir *Fid, name, below string) (request, error) {
 	var to *Fid
 	err := checkName(name)
 	if err == nil {
 		to, err = dir.session.newFid(dir.volume)
 	}
 	if err != nil {
-		g.errs[1] = err
-		g.end()
-		return
+		return request{}, err
 	}
-	g.names = [2]string{name, "x"}
+	g.names = [2]string{name, below}
 	names := g.names[:1]
-	if stopShort {
+	if below != "" {
 		names = g.names[:]
 	}
 	g.walk = walk{
@@ -102,7 +120,7 @@ func (g *Glance) look(dir *Fid, name string, stopShort bool) {
 		reply:   walkReply{asked: len(names)},
 		fids:    [2]*Fid{dir, to},
 	}
-	g.link.post(request{message: &g.walk.request, reply: &g.walk.reply, fids: g.walk.fids, settle: g.walked})
+	return request{message: &g.walk.request, reply: &g.walk.reply, fids: g.walk.fids, settle: g.walked}, nil
 }
 
 func (g *Glance) onWalk(err error) {
@@ -145,15 +163,19 @@ func (g *Glance) end() {
 	g.Done(g)
 }
 
-// post sends a request that nobody waits for: settle is told its outcome, also when it could not be sent.
-func (l *link) post(r request) {
-	x, err := l.begin(context.Background(), r)
-	if err != nil {
-		r.settle(err)
-		return
+// post sends requests together that nobody waits for, two at most: settle of each is told its outcome, also when it could not be sent.
+func (l *link) post(requests ...request) {
+	var calls [2]*call
+	n := 0
+	for _, r := range requests {
+		x, err := l.prepare(context.Background(), r)
+		if err != nil {
+			r.settle(err)
+			continue
+		}
+		x.state.Store(exchangeLeft)
+		calls[n] = &x.call
+		n++
 	}
-	if !x.state.CompareAndSwap(exchangeWaiting, exchangeLeft) {
-		<-x.done
-		x.recycle()
-	}
+	l.submitAll(calls[:n])
 }

@@ -116,8 +116,7 @@ func (l *link) wait() {
 // submit gives the call a tag and sends it. It never blocks: without a free tag the call waits for one, and on a dead
 // link its receiver is told at once.
 func (l *link) submit(c *call) {
-	c.link, c.Done, c.N, c.Pipe, c.Copied, c.Bounced, c.Err, c.unsent = l, c, 0, nil, 0, 0, nil, false
-	c.started = l.counters.now()
+	c.prepare(l)
 	l.mu.Lock()
 	switch {
 	case c.canceled:
@@ -137,6 +136,41 @@ func (l *link) submit(c *call) {
 	}
 	l.mu.Unlock()
 	c.receiver.received()
+}
+
+// submitAll is submit for calls that go out in the order given, by one system call where that is to be had.
+func (l *link) submitAll(calls []*call) {
+	serials := make([]uint32, 0, 8)
+	for _, c := range calls {
+		c.prepare(l)
+	}
+	l.mu.Lock()
+	if err := l.dead; err != nil {
+		l.mu.Unlock()
+		for _, c := range calls {
+			c.Err, c.unsent = err, true
+			c.receiver.received()
+		}
+		return
+	}
+	for _, c := range calls {
+		serial, ok := l.assign(c)
+		if !ok {
+			break
+		}
+		serials = append(serials, serial)
+	}
+	l.waiting = append(l.waiting, calls[len(serials):]...)
+	l.mu.Unlock()
+	for i, serial := range serials {
+		calls[i].More = i < len(serials)-1
+		l.launch(calls[i], calls[i].Tag, serial)
+	}
+}
+
+func (c *call) prepare(l *link) {
+	c.link, c.Done, c.More, c.N, c.Pipe, c.Copied, c.Bounced, c.Err, c.unsent = l, c, false, 0, nil, 0, 0, nil, false
+	c.started = l.counters.now()
 }
 
 // assign gives the call the lowest free tag, if there is one. The caller holds l.mu.

@@ -2,7 +2,6 @@ package ninep
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,49 +70,4 @@ func (f *Fid) opened(qid QID, iounit, flags uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.qid, f.open, f.iounit, f.flags, f.position = qid, true, iounit, flags, nil
-}
-
-// Create makes a regular file in this directory and opens it, and the fid becomes the file's: give it a clone from
-// Walk. flags are the host's O_*; O_CREAT goes without saying, and O_EXCL must be among them for the name to be new.
-func (f *Fid) Create(ctx context.Context, name string, flags, mode, gid uint32) error {
-	if err := checkName(name); err != nil {
-		return f.fail("lcreate", err, name)
-	}
-	if f.isOpen() {
-		return f.fail("lcreate", unix.EINVAL, name)
-	}
-	t := &Tlcreate{Fid: f.number, Name: name, Flags: wireFlags(flags) | OpenCreate, Mode: mode, GID: gid}
-	there := false
-	err := f.session.do(ctx, func(l *link, again bool) error {
-		var err error
-		if !there {
-			err = f.createOn(ctx, l, t)
-			if !errors.Is(err, unix.EEXIST) || !again && t.Flags&OpenExcl != 0 {
-				return err
-			}
-			// The Tlcreate whose connection was lost is taken to have made it; and Tcreate refuses any name that
-			// exists. Once the fid is the file's it stays so, should the connection be lost again.
-			err = f.walkOn(ctx, l, f, []string{name})
-			there = err == nil
-		}
-		if there {
-			err = f.openOn(ctx, l, t.Flags&^(OpenCreate|OpenExcl))
-		}
-		return err
-	})
-	return f.fail("lcreate", err, name)
-}
-
-func (f *Fid) createOn(ctx context.Context, l *link, t *Tlcreate) error {
-	var reply Rlcreate
-	return l.roundTrip(ctx, request{
-		message: t, reply: &reply, fids: [2]*Fid{f},
-		settle: func(err error) {
-			if err != nil {
-				return
-			}
-			f.arrive(l, f, []string{t.Name}, reply.QID)
-			f.opened(reply.QID, reply.IOUnit, t.Flags)
-		},
-	})
 }

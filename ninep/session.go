@@ -185,6 +185,7 @@ func (s *Session) await(ctx context.Context) (*link, error) {
 		if l := s.current.Load(); l != nil {
 			return l, nil
 		}
+		Block(ctx)
 		s.mu.Lock()
 		up := s.up
 		deadline, bounded := s.deadlineOf(lostTimeoutOf(ctx))
@@ -265,6 +266,7 @@ func (s *Session) do(ctx context.Context, try func(l *link, again bool) error) e
 		if !errors.As(err, &lost) {
 			return err
 		}
+		Block(ctx)
 		again = again || !lost.unsent
 		s.lost(l)
 		if patience.over(s.lostTimeout(lostTimeoutOf(ctx))) {

@@ -88,7 +88,7 @@ func (v *visit) walk(ctx context.Context, l *link, together bool) error {
 	if v.open {
 		requests = append(requests, v.to.lopen(v.flags))
 	}
-	errs := l.allOf(ctx, requests)
+	errs := l.exchangeAll(ctx, requests)
 	if err := w.outcome(errs[0]); err != nil {
 		return err // so are the others, about a fid that there is not
 	}
@@ -107,19 +107,4 @@ func unlessRefused(err error) error {
 		return nil
 	}
 	return err
-}
-
-// allOf sends requests back to back, waits for all replies and returns their errors.
-func (l *link) allOf(ctx context.Context, requests []request) []error {
-	errs := make([]error, len(requests))
-	sent := make([]*exchange, len(requests))
-	for i, r := range requests {
-		sent[i], errs[i] = l.begin(ctx, r)
-	}
-	for i, x := range sent {
-		if x != nil {
-			_, errs[i] = x.wait(ctx)
-		}
-	}
-	return errs
 }

@@ -63,6 +63,9 @@ type Call struct {
 	// that is not yet being sent, of its own flow too. It is for Tflush and
 	// Tclunk, which free what others wait for.
 	Urgent bool
+	// More says that its owner submits another call at once: a transport that
+	// sends several together may wait for that one.
+	More bool
 	// Done is told, once, that the call is complete.
 	Done Completer
 

@@ -9,12 +9,12 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
-// A short Twrite may have to wait for the disk, and nothing tells beforehand. Mostly it does not, and then to have another worker
-// read meanwhile costs more than the write. So the worker whose turn it is to read answers it and keeps the turn, as if on a lease:
+// A short Twrite, or a change of a directory, may have to wait for the disk, and nothing tells beforehand. Mostly it does not, and
+// then to have another worker read meanwhile costs more than the request. So the worker whose turn it is to read answers it and keeps the turn, as if on a lease:
 // when that lasts, a timer hands the turn on in its place.
 
 const (
-	// leaseTime is how long a write may hold up the requests behind it, twice that at most.
+	// leaseTime is how long a request may hold up the requests behind it, twice that at most.
 	leaseTime = 2 * time.Millisecond
 	// leasePause is how long after one that did nobody is given a lease: the disk is busy, and all would.
 	leasePause = 100 * time.Millisecond
@@ -56,17 +56,27 @@ func (c *conn) expire() {
 	}
 }
 
-// leasable reports whether a request is to be answered under lease: a short Twrite to a file of this machine that nothing keeps
-// waiting for sure.
+// leasable reports whether a request is to be answered under lease: one about a file of this machine that nothing keeps waiting for
+// sure, a short Twrite, or one that opens, makes, changes or removes files.
 func (c *conn) leasable(r *request) bool {
-	if c.outlet.raw == nil || r.kind != ninep.TypeTwrite || r.io.count > leasedWrite || r.held == 0 || !r.ready() {
-		return false
-	}
-	if r.arrived < time.Duration(c.lease.paused.Load()) {
+	if c.outlet.raw == nil || r.held == 0 || !r.ready() || r.arrived < time.Duration(c.lease.paused.Load()) {
 		return false
 	}
 	f := r.file(0)
-	return f != nil && f.open && f.typ == unix.S_IFREG && !f.synced && !f.direct.Load() && f.medium() != elsewhere
+	if f == nil || f.xattr != nil || f.medium() == elsewhere {
+		return false
+	}
+	switch r.msg.(type) {
+	case nil:
+		return r.kind == ninep.TypeTwrite && r.io.count <= leasedWrite && f.open && f.typ == unix.S_IFREG && !f.synced && !f.direct.Load()
+	case *ninep.Tlopen:
+		return f.typ == unix.S_IFREG || f.typ == unix.S_IFDIR
+	case *ninep.Tclunk:
+		return !f.locked.Load()
+	case *ninep.Tlcreate, *ninep.Tmkdir, *ninep.Tsymlink, *ninep.Tsetattr, *ninep.Tunlinkat, *ninep.Trenameat, *ninep.Tlink, *ninep.Treadlink:
+		return true
+	}
+	return false
 }
 
 // answerLeased answers a request and reports whether the worker still has the turn. A worker may end in it, when its thread is

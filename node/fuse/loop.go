@@ -1,5 +1,7 @@
 package fuse
 
+import "sync/atomic"
+
 // loop is how requests come from the kernel and how replies get there.
 type loop interface {
 	// serve reads requests and hands them to the connection until the connection ends, which it reports as ErrAborted or
@@ -20,3 +22,10 @@ type loop interface {
 	// close lets go of the kernel's side. It comes after serve returned.
 	close() error
 }
+
+// threads counts the rings' threads in this process.
+var threads atomic.Int32
+
+// Threaded reports whether requests are read on goroutines of this process that are locked to their threads, which cannot go
+// over to another goroutine's work ([iter.Pull]). Whoever completes a call for somebody else may be one of those.
+func Threaded() bool { return threads.Load() > 0 }

@@ -32,9 +32,12 @@ func (fs *FS) mknod(ctx context.Context, r *fuse.Request) error {
 	mode := in.Mode &^ special
 	if mode&unix.S_IFMT == unix.S_IFREG {
 		return fs.make(ctx, r, special, func(dir *ninep.Fid, name string) error {
-			fid, err := fs.createFile(ctx, dir, name, unix.O_WRONLY, mode, r.GID())
+			made, err := fs.createFile(ctx, dir, name, unix.O_WRONLY, mode, r.GID())
 			if err == nil {
-				fid.Drop()
+				made.Open.Drop()
+			}
+			if made.Path != nil {
+				made.Path.Drop()
 			}
 			return err
 		})
@@ -78,16 +81,12 @@ func (fs *FS) make(ctx context.Context, r *fuse.Request, special uint32, op func
 
 // createFile makes and opens a file that did not exist. O_EXCL is always asked for: a file that another client made since the
 // kernel looked is not this caller's to own, nor has the kernel checked that it may be opened.
-func (fs *FS) createFile(ctx context.Context, dir *ninep.Fid, name string, flags, mode, gid uint32) (*ninep.Fid, error) {
-	fid, err := fs.bind(func() (*ninep.Fid, error) { return dir.Walk(ctx) })
-	if err != nil {
-		return nil, err
-	}
-	if err := fid.Create(ctx, name, fs.openFlags(flags)|unix.O_CREAT|unix.O_EXCL, mode&0o7777, gid); err != nil {
-		fid.Drop()
-		return nil, err
-	}
-	return fid, nil
+func (fs *FS) createFile(ctx context.Context, dir *ninep.Fid, name string, flags, mode, gid uint32) (made ninep.NewFile, err error) {
+	_, err = fs.bind(func() (*ninep.Fid, error) {
+		made, err = dir.CreateNew(ctx, name, fs.openFlags(flags), mode&0o7777, gid)
+		return made.Open, err
+	})
+	return made, err
 }
 
 func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
@@ -98,9 +97,9 @@ func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
 	in := fuse.In[fuse.CreateIn](r)
 	uid := fs.caller(r)
 	special := fs.specialBits(in.Mode)
-	var fid *ninep.Fid
+	var made ninep.NewFile
 	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) (err error) {
-		fid, err = fs.createFile(ctx, d, name, in.Flags, in.Mode&^special, r.GID())
+		made, err = fs.createFile(ctx, d, name, in.Flags, in.Mode&^special, r.GID())
 		return err
 	})
 	if errors.Is(err, unix.EEXIST) && in.Flags&unix.O_EXCL == 0 {
@@ -110,37 +109,43 @@ func (fs *FS) create(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	attr, err := fid.Getattr(ctx, ninep.AttrBasic)
+	err = fs.give(ctx, made.Open, &made.Attr, dir, r, special)
 	if err == nil {
-		err = fs.give(ctx, fid, &attr, dir, r, special)
+		err = fs.replyCreate(r, dir, name, made)
 	}
 	if err != nil {
-		fid.Drop()
-		return err
+		made.Open.Drop()
+		if made.Path != nil {
+			made.Path.Drop()
+		}
 	}
-	return fs.replyCreate(r, dir, name, fid, attr)
+	return err
 }
 
 // replyCreate answers CREATE with a new file and the handle that it is open with.
-func (fs *FS) replyCreate(r *fuse.Request, dir *node, name string, fid *ninep.Fid, attr ninep.Attr) error {
-	n, err := fs.tree.create(attr, dir, name)
+func (fs *FS) replyCreate(r *fuse.Request, dir *node, name string, made ninep.NewFile) error {
+	n, err := fs.tree.create(made.Attr, dir, name)
 	if err != nil {
-		fid.Drop()
 		return err
 	}
-	flags := fuse.In[fuse.CreateIn](r).Flags
-	h := &handle{node: n, fid: fid, flags: flags, uid: fs.caller(r), mode: fs.openMode(n, flags, false)}
+	flags, uid := fuse.In[fuse.CreateIn](r).Flags, fs.caller(r)
+	h := &handle{node: n, fid: made.Open, flags: flags, uid: uid, mode: fs.openMode(n, flags, false)}
 	if err := fs.handles.add(h); err != nil {
-		fid.Drop()
 		fs.tree.forget(n.id, 1)
 		return err
 	}
+	if made.Path != nil {
+		fs.fids.put(fs.fids.add(n, uid, made.Path))
+	}
 	epoch := n.now()
 	if fs.o.Cache != Loose {
-		n.trust(attr, epoch, fs.young(attr))
+		n.trust(made.Attr, epoch, fs.young(made.Attr))
 	}
 	var entry fuse.EntryOut
-	fs.fillEntry(&entry, n, attr, epoch)
+	fs.fillEntry(&entry, n, made.Attr, epoch)
+	if fs.ttl == 0 {
+		fs.echo.told(r, &entry)
+	}
 	r.ReplyCreate(&entry, &fuse.OpenOut{Fh: h.id, OpenFlags: h.mode})
 	return nil
 }

@@ -57,7 +57,7 @@ func (fs *FS) directDone(io *ninep.IO) {
 	t.mu.Unlock()
 	t.giveBack() // a READ of these pages may be waiting for it
 	if !fs.pool.post(func() {
-		fs.notifyRange(id, io.Offset, n)
+		fs.notifyRange(fs.ctx, id, io.Offset, n)
 		writeDone(io)
 	}) {
 		writeDone(io)

@@ -28,6 +28,7 @@ type FS struct {
 	ctx       context.Context
 	stop      context.CancelFunc
 	pool      *pool
+	strands   strands
 	appenders *pool
 	lookers   *pool
 	readers   *pool // of one: READs that wait for a slot do it in their order
@@ -80,6 +81,7 @@ func New(ctx context.Context, o Options) (*FS, error) {
 	fs.appenders = newPool(fs.run, maxAppenders, 0)
 	fs.lookers = newPool(fs.run, maxLookers, warmWorkers)
 	fs.readers = newPool(fs.readLater, 1, 0)
+	fs.strands.do = fs.runStrand
 	return fs, nil
 }
 
@@ -98,6 +100,7 @@ func (fs *FS) Close() error {
 	fs.lookers.close()
 	fs.readers.close()
 	fs.pool.close()
+	fs.strands.close()
 	fs.reach.close()
 	var fids []*ninep.Fid
 	for _, h := range fs.handles.all() {
@@ -216,7 +219,7 @@ func (fs *FS) Handle(r *fuse.Request) {
 		}
 	case fuse.OpLookup:
 		if !fs.glanceName(r) {
-			fs.pool.submit(r)
+			fs.perform(r)
 		}
 	case fuse.OpStatfs:
 		fs.lookers.submit(r)
@@ -228,7 +231,7 @@ func (fs *FS) Handle(r *fuse.Request) {
 		fs.pool.submit(r)
 	default:
 		if _, ok := operations[op]; ok {
-			fs.pool.submit(r)
+			fs.perform(r)
 		} else if errno, ok := refusals[op]; ok {
 			r.ReplyError(errno)
 		} else {
@@ -237,10 +240,35 @@ func (fs *FS) Handle(r *fuse.Request) {
 	}
 }
 
+// patient are the operations that keep goroutines waiting in other ways than for a reply, or have several at work.
+var patient = map[fuse.Opcode]bool{
+	fuse.OpWrite: true, fuse.OpStatfs: true, fuse.OpFsync: true, fuse.OpFsyncdir: true, fuse.OpFlush: true,
+	fuse.OpReaddir: true, fuse.OpReaddirplus: true, fuse.OpGetlk: true, fuse.OpSetlk: true, fuse.OpSetlkw: true,
+	fuse.OpSetxattr: true, fuse.OpGetxattr: true, fuse.OpListxattr: true, fuse.OpRemovexattr: true,
+}
+
+// perform has a request carried out.
+func (fs *FS) perform(r *fuse.Request) {
+	if patient[r.Opcode()] || !fs.strands.start(r) {
+		fs.pool.submit(r)
+	}
+}
+
 // run carries out one request on a worker.
 func (fs *FS) run(r *fuse.Request) {
 	ctx, done := fs.patience(r)
 	defer done()
+	fs.operate(ctx, r)
+}
+
+// runStrand carries out a strand's request.
+func (fs *FS) runStrand(s *strand) {
+	ctx, done := fs.patience(s.r)
+	defer done()
+	fs.operate(ninep.WithStrand(ctx, s), s.r)
+}
+
+func (fs *FS) operate(ctx context.Context, r *fuse.Request) {
 	if err := operations[r.Opcode()](fs, ctx, r); err != nil {
 		r.ReplyError(errnoOf(err))
 	}

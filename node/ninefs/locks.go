@@ -198,10 +198,10 @@ func (fs *FS) afterLock(ctx context.Context, h *handle) {
 	epoch := h.node.now()
 	attr, err := fs.attrThrough(ctx, h)
 	if err != nil {
-		fs.notify(h.node.id)
+		fs.notify(ctx, h.node.id)
 		return
 	}
-	fs.refresh(h.node, attr, epoch, false)
+	fs.refresh(ctx, h.node, attr, epoch, false)
 }
 
 // unlock gives a range back, on the server first: whoever is waiting here then finds it free there.

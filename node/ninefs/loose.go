@@ -109,7 +109,7 @@ func (fs *FS) Flush(ctx context.Context) {
 		defer close(done)
 		for _, h := range fs.handles.all() {
 			if h.writable() {
-				fs.notify(h.node.id) // dirty pages are written before they are dropped (invalidate_inode_pages2_range)
+				fs.notify(ctx, h.node.id) // dirty pages are written before they are dropped (invalidate_inode_pages2_range)
 			}
 		}
 	}()

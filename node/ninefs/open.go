@@ -67,7 +67,7 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 		return unix.ESTALE // the kernel then looks again, and finds another node
 	}
 	truncates := in.Flags&unix.O_TRUNC != 0
-	keep := fs.o.Cache == Loose || fs.o.Cache == CloseToOpen && fs.refresh(n, attr, epoch, truncates)
+	keep := fs.o.Cache == Loose || fs.o.Cache == CloseToOpen && fs.refresh(ctx, n, attr, epoch, truncates)
 	n.remode(attr.Mode)
 	mode, err := fs.openFid(ctx, fid, in.Flags)
 	if err == nil && truncates {
@@ -135,11 +135,11 @@ func (fs *FS) clone(ctx context.Context, n *node, uid uint32) (fid *ninep.Fid, a
 // refresh makes the kernel forget what it must not show any more of a file that has these attributes now, and reports whether
 // the rest of its pages is right. truncates: the file is about to be made empty, and pages changed through a mapping must
 // not be written back after that.
-func (fs *FS) refresh(n *node, attr ninep.Attr, epoch uint64, truncates bool) (keep bool) {
+func (fs *FS) refresh(ctx context.Context, n *node, attr ninep.Attr, epoch uint64, truncates bool) (keep bool) {
 	young := fs.young(attr)
 	v := n.judge(attr, epoch, truncates)
 	if v.stale {
-		fs.notify(n.id)
+		fs.notify(ctx, n.id)
 	}
 	if !v.keep {
 		n.trust(attr, epoch, young)
@@ -156,6 +156,7 @@ func (fs *FS) release(ctx context.Context, r *fuse.Request) error {
 	// Locks whose owner is the open file end with it, flock(2)'s and fcntl(2)'s F_OFD_SETLK's; for the latter the kernel says
 	// nothing. Those of processes have been given back by FLUSH.
 	for _, owner := range fs.handles.lockers(h) {
+		ninep.Block(ctx)
 		fs.unlockAll(ctx, h, owner)
 	}
 	fs.handles.remove(h)

@@ -169,15 +169,16 @@ func (fs *FS) bind(walk func() (*ninep.Fid, error)) (*ninep.Fid, error) {
 	}
 }
 
-// notify drops what the kernel has of a node. It waits for pages under way, so only workers call it.
-func (fs *FS) notify(id uint64) { fs.notifyRange(id, 0, 0) }
+// notify drops what the kernel has of a node. It waits for pages under way.
+func (fs *FS) notify(ctx context.Context, id uint64) { fs.notifyRange(ctx, id, 0, 0) }
 
 // notifyRange is notify for the pages from off on for n bytes.
-func (fs *FS) notifyRange(id uint64, off, n int64) {
+func (fs *FS) notifyRange(ctx context.Context, id uint64, off, n int64) {
 	notifier := fs.notifier.Load()
 	if notifier == nil {
 		return
 	}
+	ninep.Block(ctx)
 	// It fails when the connection has ended, and then nobody looks at the pages any more.
 	_ = (*notifier).NotifyInvalInode(id, off, n)
 }

@@ -267,7 +267,7 @@ func (fs *FS) append(ctx context.Context, r *fuse.Request, h *handle) error {
 		id := h.node.id
 		done = func(io *ninep.IO) {
 			writeDone(io)
-			fs.pool.post(func() { fs.notify(id) })
+			fs.pool.post(func() { fs.notify(fs.ctx, id) })
 		}
 	}
 	fs.startWrite(r, h, attr.Size, done)

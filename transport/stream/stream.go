@@ -140,16 +140,17 @@ func (o Options) withDefaults(c net.Conn) Options {
 func (c *Conn) Submit(call *transport.Call) {
 	call.N, call.Pipe, call.Copied, call.Err = 0, nil, 0, nil
 	c.mu.Lock()
-	if err := c.check(call); err != nil {
-		c.mu.Unlock()
+	err := c.check(call)
+	if err == nil {
+		c.table.put(call)
+		c.window.Push(call)
+	}
+	mine := !call.More && c.startWriting()
+	c.mu.Unlock()
+	if err != nil {
 		call.Err = err
 		call.Done.Complete(call)
-		return
 	}
-	c.table.put(call)
-	c.window.Push(call)
-	mine := c.startWriting()
-	c.mu.Unlock()
 	if mine {
 		c.combine()
 	}
