@@ -50,7 +50,8 @@ type tree struct {
 	byKey   map[fileKey]*node
 	byPlace map[place]*node
 	root    *node
-	gone    func(*node) // told of each node that ended; called with mu held
+	gone    func(*node) // told of each node that ended
+	ended   []*node     // to be told of, without mu: that sends messages, and whoever does may be given others' replies
 }
 
 // newTree makes a tree of nothing but its root.
@@ -108,16 +109,26 @@ func (t *tree) add(a ninep.Attr, twin bool) (*node, error) {
 	return n, nil
 }
 
+// unlock gives mu back and tells of the nodes that came to their end.
+func (t *tree) unlock() {
+	ended := t.ended
+	t.ended = nil
+	t.mu.Unlock()
+	for _, n := range ended {
+		t.gone(n)
+	}
+}
+
 // hold keeps a node until unhold.
 func (t *tree) hold(n *node) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	n.holds++
 }
 
 func (t *tree) unhold(n *node) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	n.holds--
 	t.end(n)
 }
@@ -125,7 +136,7 @@ func (t *tree) unhold(n *node) {
 // forget takes back count lookups of a node.
 func (t *tree) forget(id, count uint64) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	n := t.find(id)
 	if n == nil || n == t.root {
 		return
@@ -140,7 +151,7 @@ func (t *tree) end(n *node) {
 		dir := t.leave(n)
 		t.disown(n)
 		t.nodes[indexOf(n.id)] = nil
-		t.gone(n)
+		t.ended = append(t.ended, n)
 		t.table.Free(n.id)
 		n = dir
 	}
@@ -249,7 +260,7 @@ func (t *tree) bury(n *node, p place, nameless func(*node)) {
 // are known to be other files.
 func (t *tree) suspect(a ninep.Attr, dir *node, name string, not []*node) *node {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if !t.singular(a) || t.at(a, dir, name) != nil {
 		return nil
 	}
@@ -279,7 +290,7 @@ func (n *node) is(a ninep.Attr) bool { return n.file == keyOf(a) }
 // nodes that it can't be.
 func (t *tree) enter(a ninep.Attr, dir *node, name string, twins []*node) (n *node, err error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if n = t.at(a, dir, name); n == nil {
 		for n = t.byKey[keyOf(a)]; n != nil && (n == dir || n == t.root || slices.Contains(twins, n)); n = n.same {
 		}
@@ -299,7 +310,7 @@ func (t *tree) enter(a ninep.Attr, dir *node, name string, twins []*node) (n *no
 // that is gone, or of another device.
 func (t *tree) create(a ninep.Attr, dir *node, name string) (*node, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	n, err := t.add(a, false)
 	if err != nil {
 		return nil, err
@@ -313,7 +324,7 @@ func (t *tree) create(a ninep.Attr, dir *node, name string) (*node, error) {
 // linked follows the making of another name of a node, which gives the kernel one lookup more.
 func (t *tree) linked(n *node, a ninep.Attr, dir *node, name string) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	n.links = a.Nlink
 	n.rec.Lookups++
 	t.settle(n, dir, name)
@@ -323,7 +334,7 @@ func (t *tree) linked(n *node, a ninep.Attr, dir *node, name string) {
 // nameless is told of it if it has no other.
 func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string, nameless func(*node)) *node {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	from, to := place{indexOf(oldDir.id), oldName}, place{indexOf(newDir.id), newName}
 	n, old := t.byPlace[from], t.byPlace[to]
 	switch {
@@ -349,7 +360,7 @@ func (t *tree) moved(oldDir *node, oldName string, newDir *node, newName string,
 // removed follows the removal of a name; nameless is told of the node that had it, if it has no other.
 func (t *tree) removed(dir *node, name string, nameless func(*node)) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	p := place{indexOf(dir.id), name}
 	if n := t.byPlace[p]; n != nil {
 		t.bury(n, p, nameless)
@@ -359,7 +370,7 @@ func (t *tree) removed(dir *node, name string, nameless func(*node)) {
 // retire makes whoever looks a node's file up from now on find another node. nameless is told of it.
 func (t *tree) retire(n *node, nameless func(*node)) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if t.find(n.id) != n {
 		return
 	}
@@ -373,7 +384,7 @@ func (t *tree) retire(n *node, nameless func(*node)) {
 // strayed is told that a node is not at a place, and reports whether it has another name to be looked for by.
 func (t *tree) strayed(n *node, p place) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	if t.find(n.id) != n || len(n.places) < 2 {
 		return false
 	}
@@ -402,7 +413,7 @@ func (t *tree) where(n *node) (dir *node, name string) {
 // each calls f with every node.
 func (t *tree) each(f func(*node)) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	for _, n := range t.nodes {
 		if n != nil {
 			f(n)
