@@ -40,15 +40,14 @@ type Options struct {
 
 // Conn is a transport.Conn on a virtio-9p device.
 type Conn struct {
-	device   Device
-	memory   *transport.Memory
-	log      klog.Logger
-	traits   transport.Traits
-	indirect bool
-	extents  int // the most that a payload may lie in
-	poller   poller
-	lost     chan struct{}
-	free     func() error // of the ring's own memory
+	device Device
+	memory *transport.Memory
+	log    klog.Logger
+	traits transport.Traits
+	limits limits
+	poller poller
+	lost   chan struct{}
+	free   func() error // of the ring's own memory
 
 	msize atomic.Uint32
 
@@ -109,17 +108,11 @@ func (c *Conn) check(call *transport.Call) error {
 			transport.ErrInvalidCall, cap(call.Reply), transport.PayloadHeadSize)
 	case call.Urgent && (len(call.Out)+len(call.In) > 0 || len(call.Head) > outRoom || cap(call.Reply) > inRoom):
 		return fmt.Errorf("%w: an urgent message is a short one", transport.ErrInvalidCall)
-	case max(len(call.In), cap(call.Reply)) > c.largest():
-		return fmt.Errorf("%w: room for a reply of %d and %d bytes, there are buffers for %d",
-			transport.ErrInvalidCall, cap(call.Reply), len(call.In), c.largest())
 	case c.table.get(call.Tag) != nil:
 		return fmt.Errorf("%w: tag %d is in use", transport.ErrInvalidCall, call.Tag)
 	}
 	return nil
 }
-
-// largest is the most bytes of a message that any call may have or expect.
-func (c *Conn) largest() int { return int(c.traits.MaxMsize) + inRoom }
 
 // Withdraw implements transport.Conn.
 func (c *Conn) Withdraw(call *transport.Call) bool {

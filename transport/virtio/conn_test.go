@@ -462,7 +462,6 @@ func TestInvalidCalls(t *testing.T) {
 		"another size":     func(c *transport.Call) { c.Head[0]++ },
 		"another tag":      func(c *transport.Call) { c.Tag++ },
 		"no reply":         func(c *transport.Call) { c.Reply = nil },
-		"too much":         func(c *transport.Call) { c.In = make([]byte, 64<<20) },
 		"an urgent burden": func(c *transport.Call) { c.Urgent = true },
 	} {
 		call := r.read(1, make([]byte, 10))
@@ -519,6 +518,24 @@ func TestUnsuitableDevices(t *testing.T) {
 		if c, err := virtio.New(t.Context(), d, virtio.Options{}); err == nil || c != nil || !d.Closed() {
 			t.Errorf("%s: %v, closed %v", name, err, d.Closed())
 		}
+	}
+}
+
+// TestRoomToSpare: a call may have more room than any reply takes.
+func TestRoomToSpare(t *testing.T) {
+	r := newRig(t, virtiotest.Options{QueueSize: 16, Without: virtio.FeatureIndirect}, virtio.Options{})
+	call := r.read(1, make([]byte, 64<<20))
+	call.Reply = make([]byte, 0, 1<<20)
+	r.Submit(call)
+	r.element(t).Reply(answer(1, pattern(3000)))
+	if call := r.done.wait(t); call.Err != nil || !bytes.Equal(call.In[:call.N], pattern(3000)) {
+		t.Errorf("%v, %d bytes", call.Err, call.N)
+	}
+	call.In, call.Head = nil, message(tclunk, 1, 7)
+	r.Submit(call)
+	r.element(t).Reply(message(tclunk+1, 1, 7))
+	if call := r.done.wait(t); call.Err != nil || len(call.Reply) != 7 {
+		t.Errorf("%v, reply of %d bytes", call.Err, len(call.Reply))
 	}
 }
 

@@ -19,7 +19,7 @@ func (c *Conn) bury() {
 	c.mu.Unlock()
 	c.quiesce()
 	c.memory.Detach(c.device)
-	// The device is harmless by now; what is wrong with it, or with giving it
+	// The device is harmless by now. What is wrong with it, or with giving it
 	// back, the next one to open it is told.
 	_ = c.device.Close()
 	_ = c.free() // it is a mapping of ours

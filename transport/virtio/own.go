@@ -35,7 +35,7 @@ func (c *Conn) allocate(queue int) (*own, error) {
 
 // slotCount is how many calls are on the queue at most.
 func (c *Conn) slotCount(queue int) int {
-	if c.indirect {
+	if c.limits.indirect {
 		return queue
 	}
 	return queue / urgentParts
@@ -43,7 +43,7 @@ func (c *Conn) slotCount(queue int) int {
 
 // chunkCount is how many bounce buffers there are: enough for two of the
 // largest messages.
-func (c *Conn) chunkCount() int { return max(leastChunks, 2*chunksOf(c.largest()+outRoom)) }
+func (c *Conn) chunkCount() int { return max(leastChunks, 2*chunksOf(c.limits.bytes+outRoom)) }
 
 // carve makes the slots and the bounce buffers.
 func (c *Conn) carve(o *own) error {

@@ -57,11 +57,11 @@ func (c *Conn) postSome() (more bool) {
 		c.mu.Unlock()
 		s.fill()
 		var table vring.Part
-		if c.indirect {
+		if c.limits.indirect {
 			table = vring.Part{Addr: s.table.addr, Len: uint32(vring.PutTable(s.table.bytes, s.parts))}
 		}
 		c.mu.Lock()
-		if c.indirect {
+		if c.limits.indirect {
 			c.heads[c.ring.AddTable(table, vring.Room(s.parts))] = s
 		} else {
 			c.heads[c.ring.Add(s.parts)] = s
@@ -118,7 +118,7 @@ func (c *Conn) nextUrgent() *slot {
 func (c *Conn) seat(call *transport.Call) *slot {
 	s := c.slots // one for each call that the window admits
 	c.slots, s.next = s.next, nil
-	s.plan(call, c.memory, c.extents, c.indirect)
+	s.plan(call, c.memory, c.limits)
 	c.table.get(call.Tag).slot = s
 	return s
 }

@@ -40,9 +40,9 @@ const wantedFeatures = FeatureMountTag | FeatureIndirect | FeatureEventIndex | F
 // ErrUnsuitable is wrapped by New's error for a device that cannot be driven.
 var ErrUnsuitable = errors.New("a device that this driver cannot drive")
 
-// New makes a connection of a device and owns that from then on, also if it fails:
-// the device is reset and closed at the end. ctx bounds nothing but lends its logger, for a
-// device that does not let go of memory.
+// New makes a connection of a device and owns that from then on, also if it
+// fails: the device is reset and closed at the end. ctx bounds nothing but lends
+// its logger, for a device that does not let go of memory.
 func New(ctx context.Context, device Device, o Options) (*Conn, error) {
 	o = o.withDefaults()
 	c := &Conn{
@@ -117,7 +117,7 @@ func (c *Conn) makeQueue(o Options, features uint64) (Queue, error) {
 		return Queue{}, fmt.Errorf("%w: its queue has %d elements, %d are needed", ErrUnsuitable, size, minQueue)
 	}
 	size = 1 << (bits.Len(uint(min(size, maxQueue))) - 1)
-	c.indirect = features&FeatureIndirect != 0
+	c.limits.indirect = features&FeatureIndirect != 0
 	c.size(size, o.MaxMsize)
 	own, err := c.allocate(size)
 	if err != nil {
@@ -141,22 +141,23 @@ func (c *Conn) makeQueue(o Options, features uint64) (Queue, error) {
 // of the queue is the most.
 func (c *Conn) size(queue int, msize uint32) {
 	slots, chain := queue, min(queue, maxChain)
-	if !c.indirect {
+	if !c.limits.indirect {
 		slots, chain = queue/urgentParts, min(queue/4, maxChain)
 	}
 	reserve := min(maxReserve, slots/4)
-	if !c.indirect {
+	if !c.limits.indirect {
 		c.reserve = reserve * urgentParts
 	}
-	c.extents = max(1, chain-chainHeads)
+	c.limits.extents = max(1, chain-chainHeads)
 	c.traits = transport.Traits{
 		Name:      "virtio",
-		MaxMsize:  min(msize, uint32(c.extents*chunkBytes)),
+		MaxMsize:  min(msize, uint32(c.limits.extents*chunkBytes)),
 		ZeroCopy:  true,
 		Threshold: payloadThreshold,
 		Slots:     slots - reserve,
 		Window:    DefaultWindow,
 	}
+	c.limits.bytes = int(c.traits.MaxMsize) + inRoom
 	c.msize.Store(c.traits.MaxMsize)
 	c.window = transport.NewWindow(transport.WindowOptions{
 		Slots: slots - reserve, Bytes: DefaultWindow, Shared: DefaultShared, Reserve: reserve,

@@ -47,16 +47,24 @@ type slot struct {
 // chunksOf is how many bounce buffers n bytes take.
 func chunksOf(n int) int { return (n + chunkBytes - 1) / chunkBytes }
 
+// limits are what a device bears.
+type limits struct {
+	extents  int // the most that a payload may lie in
+	bytes    int // the longest message, with a head on top
+	indirect bool
+}
+
 // plan finds out where the call's payload lies and what has to be bounced: also
-// what is in more pieces than a chain of the device's may have.
-func (s *slot) plan(call *transport.Call, reach *transport.Memory, mostExtents int, indirect bool) {
+// what is in more pieces than a chain of the device's may have. Where there is
+// more room for a reply than any has, the rest stays out of it.
+func (s *slot) plan(call *transport.Call, reach *transport.Memory, l limits) {
 	s.call, s.err, s.chunks = call, nil, 0
 	s.outAt, _ = reach.Locate(s.outAt[:0], call.Out)
 	s.inAt, _ = reach.Locate(s.inAt[:0], call.In)
-	if len(s.outAt) > mostExtents {
+	if len(s.outAt) > l.extents {
 		s.outAt = s.outAt[:0]
 	}
-	if len(s.inAt) > mostExtents {
+	if len(s.inAt) > l.extents {
 		s.inAt = s.inAt[:0]
 	}
 	parts := 2 + len(s.outAt) + len(s.inAt)
@@ -64,14 +72,14 @@ func (s *slot) plan(call *transport.Call, reach *transport.Memory, mostExtents i
 		s.chunks += chunksOf(n)
 		parts += chunksOf(n) - 1
 	}
-	if n := s.bouncedIn(); n > 0 {
+	if n := min(s.bouncedIn(), l.bytes); n > 0 {
 		s.chunks += chunksOf(n)
 		parts += chunksOf(n)
 	}
 	if len(s.inAt) > 0 || s.bouncedIn() > 0 {
 		parts++ // the tail
 	}
-	if s.count = parts; indirect {
+	if s.count = parts; l.indirect {
 		s.count = 1
 	}
 }
