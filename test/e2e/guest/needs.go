@@ -32,6 +32,7 @@ var inside = build.Program{Name: "inside", Packages: []string{"./guest/inside"},
 var tests = map[string]string{
 	"dial.test":   "./transport/dial",
 	"mount.test":  "./test/mount",
+	"pci.test":    "./transport/virtio/pci",
 	"virtio.test": "./test/virtio",
 }
 

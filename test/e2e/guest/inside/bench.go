@@ -134,7 +134,7 @@ func unmountOthers() error {
 }
 
 // rounds is how often everything is done.
-const rounds = 5
+const rounds = 3
 
 // measure does all the work, in each round everywhere before the next piece of work, and in each round by another system
 // first.

@@ -28,7 +28,7 @@ const (
 	readFile    = "read"
 	writtenFile = "written"
 	treeDir     = "tree"
-	treeFiles   = 200
+	treeFiles   = 80
 	area        = 32 << 20 // the size of the file that is read, and the most that is written
 )
 
