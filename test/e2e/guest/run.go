@@ -24,7 +24,10 @@ type Lab struct {
 	Dir     string         // of what is needed while the lab runs, which the caller removes
 	Cache   string         // of the lab
 	Run     *regexp.Regexp // the steps whose "guest/step" matches
+	Page    string         // file whose place for measurements is filled; "": none
 	Exec    []string       // a program of this machine and its arguments, to run in each guest instead of the steps
+
+	tables []string // that were measured
 }
 
 // bootPatience is how long a guest may take to come up, on a machine that is busy with other things too.
@@ -60,6 +63,13 @@ func (l *Lab) Prove(ctx context.Context) error {
 	}
 	if !matched {
 		return fmt.Errorf("no step has a name that matches %q; they are named %s/%s", l.Run, nameOf(l.Kernels[0], guestKind{iommu: true}), steps[0].name)
+	}
+	if l.Page != "" && len(l.tables) > 0 {
+		how := "The processors were real (KVM)."
+		if accelerator == qemu.TCG {
+			how = "The processors were emulated (TCG), which slows the guest and not QEMU's server: figures to notice a regression by, no claims."
+		}
+		return fillPage(l.Page, how+" "+strings.Join(l.tables, "\n"))
 	}
 	return nil
 }
@@ -158,6 +168,10 @@ func (l *Lab) step(ctx context.Context, m *machine, s order.Step, one report.Cas
 		l.Report.Progress("%s", outcome.Output)
 	}
 	l.Report.Add(one.End(started, errors.Join(err, l.save(one, outcome))))
+	if table, ok := outcome.Results[order.TableFile]; ok && err == nil {
+		l.Report.Progress("\n%s", table)
+		l.tables = append(l.tables, table)
+	}
 	return lost
 }
 

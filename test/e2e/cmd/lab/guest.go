@@ -21,6 +21,7 @@ import (
 type guestOptions struct {
 	run     string
 	exec    string
+	page    string
 	reports string
 	cache   string
 }
@@ -35,6 +36,7 @@ func guestCommand() *cobra.Command {
 	cache := defaultCache()
 	cmd.Flags().StringVar(&o.run, "run", "", "run only the steps whose GUEST/STEP matches this regular expression, such as 6.1-vfio/vsock")
 	cmd.Flags().StringVar(&o.exec, "exec", "", "instead of the steps run this static program in each guest that --run matches, and show what it prints")
+	cmd.Flags().StringVar(&o.page, "page", "", "fill the place for the guest's measurements in this page")
 	cmd.Flags().StringVar(&o.reports, "report", filepath.Join(cache, "reports", time.Now().UTC().Format("20060102-150405")+"-guest"), "directory of the report")
 	cmd.Flags().StringVar(&o.cache, "cache", cache, "directory of what is built once (CSI9P_LAB_CACHE)")
 	return cmd
@@ -79,7 +81,7 @@ func runGuest(ctx context.Context, o guestOptions, args []string) (err error) {
 		return err
 	}
 	told := report.New(os.Stdout)
-	lab := &guest.Lab{Artifacts: artifacts, Report: told, Reports: o.reports, Dir: r.Dir, Cache: o.cache, Run: match}
+	lab := &guest.Lab{Artifacts: artifacts, Report: told, Reports: o.reports, Dir: r.Dir, Cache: o.cache, Run: match, Page: o.page}
 	if o.exec != "" {
 		lab.Exec = append([]string{o.exec}, args...)
 	}

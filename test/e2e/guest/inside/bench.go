@@ -78,12 +78,14 @@ func bench(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return r.logs(err)
 	}
-	fmt.Print(table.Markdown())
 	b, err := json.Marshal(table)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(order.ResultsDir, "bench.json"), b, 0o644)
+	return errors.Join(
+		os.WriteFile(filepath.Join(order.ResultsDir, "bench.json"), b, 0o644),
+		os.WriteFile(filepath.Join(order.ResultsDir, order.TableFile), []byte(table.Markdown()), 0o644),
+	)
 }
 
 func mountOurs(ctx context.Context, r *rig, dirs map[string]string) ([]*volume, error) {

@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 )
 
 // rig is the driver, with all of its processes in the guest.
@@ -169,8 +172,11 @@ func (v *volume) stage(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := v.node.NodeStageVolume(ctx, &csi.NodeStageVolumeRequest{
-		VolumeId: v.GetVolumeId(), StagingTargetPath: v.staging(), VolumeCapability: capability(), VolumeContext: v.GetVolumeContext(),
+	err := patiently(ctx, func() error {
+		_, err := v.node.NodeStageVolume(ctx, &csi.NodeStageVolumeRequest{
+			VolumeId: v.GetVolumeId(), StagingTargetPath: v.staging(), VolumeCapability: capability(), VolumeContext: v.GetVolumeContext(),
+		})
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("NodeStageVolume: %w", err)
@@ -183,6 +189,18 @@ func (v *volume) stage(ctx context.Context) error {
 		return fmt.Errorf("NodePublishVolume: %w", err)
 	}
 	return nil
+}
+
+// patiently makes a call again, as the kubelet does, while what it is for is not to be had: a mounter gives a device back a
+// moment after the last of its volumes is gone.
+func patiently(ctx context.Context, call func() error) error {
+	const patience, pause = 10 * time.Second, 500 * time.Millisecond
+	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
+		err := call()
+		if status.Code(err) != codes.Unavailable || time.Now().After(deadline) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // unstage takes back what stage did.

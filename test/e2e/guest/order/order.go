@@ -45,6 +45,9 @@ type Outcome struct {
 // ResultsDir is where a step's program leaves what the lab is to have.
 const ResultsDir = "/results"
 
+// TableFile is the result of a step that measures: Markdown.
+const TableFile = "table.md"
+
 // Question asks for the digest of a file of the share, or for the names in a directory of it.
 type Question struct {
 	Digest string // path of a file, relative to the share

@@ -29,14 +29,13 @@ const (
 // Config says what a machine is.
 type Config struct {
 	Accelerator Accelerator
-	IOMMU       bool // the virtio-9p devices of [Tags] are behind one
-	Kernel      string
+	IOMMU       bool   // the virtio-9p devices of [Tags] are behind one
+	Kernel      string // "": only the firmware runs
 	Initramfs   string
-	Share       string   // directory that is shared under each of [Tags] and [KernelTags]
-	Console     string   // file that the console is written to
-	Output      string   // file that the output of programs is written to
-	Virtiofsd   string   // socket of a virtiofsd that serves the same directory under [VirtiofsTag]; "" for none
-	Environment []string // of QEMU
+	Share       string // directory that is shared under each of [Tags] and [KernelTags]
+	Console     string // file that the console is written to
+	Output      string // file that the output of programs is written to
+	Virtiofsd   string // socket of a virtiofsd that serves the same directory under [VirtiofsTag]; "" for none
 }
 
 // The names by which the guest knows what is shared. A device has one client at a time, so there are several with the same
@@ -74,7 +73,6 @@ func (c Config) arguments(orders, host int) []string {
 		"-accel", accelerator,
 		"-machine", "q35,memory-backend=memory",
 		"-object", "memory-backend-memfd,id=memory,size="+memory+",share=on",
-		"-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", "console=ttyS0 panic=-1 quiet "+kernel,
 		"-chardev", "file,id=console,path="+c.Console, "-serial", "chardev:console",
 		"-device", "virtio-serial-pci",
 		"-chardev", fmt.Sprintf("socket,id=orders,fd=%d", orders), "-device", "virtserialport,chardev=orders,name="+order.Orders,
@@ -83,6 +81,9 @@ func (c Config) arguments(orders, host int) []string {
 		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
 		"-fsdev", "local,id=share,security_model=none,multidevs=remap,path="+c.Share,
 	)
+	if c.Kernel != "" {
+		args = append(args, "-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", "console=ttyS0 panic=-1 quiet "+kernel)
+	}
 	for _, tag := range Tags {
 		args = append(args, "-device", ours+tag)
 	}
@@ -124,7 +125,6 @@ func Start(c Config) (*Machine, error) {
 	}
 	m.cmd = exec.Command(program, c.arguments(3, 4)...)
 	m.cmd.ExtraFiles, m.cmd.Stderr = files, &m.stderr
-	m.cmd.Env = append(os.Environ(), c.Environment...)
 	m.cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	if err := m.cmd.Start(); err != nil {
 		m.hangUp()
