@@ -17,8 +17,9 @@ import (
 const (
 	// flushLimit bounds the wait for a server that lives to take a volume's last pages.
 	flushLimit = 30 * time.Second
-	// lostCheck is how often it is asked whether it does.
-	lostCheck = time.Second
+	// lostCheck is how often it is asked whether it does, and askTimeout for how long.
+	lostCheck  = time.Second
+	askTimeout = 2 * time.Second
 )
 
 // Unstage takes the volume off path and off its place, and its share with the last volume. A volume that is not mounted is no
@@ -30,8 +31,6 @@ func (m *Mounts) Unstage(ctx context.Context, id, path string) error {
 	if err := m.detach(ctx, path); err != nil {
 		return err
 	}
-	m.devices.Lock()
-	defer m.devices.Unlock()
 	place := m.place(id)
 	at, err := mountpoint.At(place)
 	if err != nil {
@@ -48,6 +47,8 @@ func (m *Mounts) Unstage(ctx context.Context, id, path string) error {
 
 // releaseUnused takes down the share that a volume was of, if nothing else is mounted of it.
 func (m *Mounts) releaseUnused(ctx context.Context, volume mount.MountInfo) error {
+	m.devices.Lock()
+	defer m.devices.Unlock()
 	table, err := mountpoint.Table()
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ func (m *Mounts) detach(ctx context.Context, path string) error {
 			return err
 		case <-tick.C:
 			left, err := mountpoint.At(path)
-			if err == nil && len(left) == 0 && Alive(ctx, at[len(at)-1]) != nil && ctx.Err() == nil {
+			if err == nil && len(left) == 0 && lost(ctx, at[len(at)-1]) {
 				klog.FromContext(ctx).Info("Unmounted a volume whose server is lost; the kernel lets go of it when its connection ends", "path", path)
 				return nil
 			}
@@ -104,4 +105,11 @@ func (m *Mounts) detach(ctx context.Context, path string) error {
 			return driver.Errorf(codes.DeadlineExceeded, "%s is unmounted and its last pages are still being written to the server; try again", path)
 		}
 	}
+}
+
+// lost tells whether the server of a mount does not answer. A caller who leaves before that learns nothing.
+func lost(ctx context.Context, m mount.MountInfo) bool {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return Alive(asking, m) != nil && ctx.Err() == nil
 }

@@ -126,6 +126,8 @@ var networkSteps = []step{
 		args: onNetwork("killed-mounter")},
 	{name: "tcp-kernel-engine", about: "volumes with engine: kernel over TCP, mounted by the guest's own client",
 		args: onNetwork("kernel-engine")},
+	{name: "kernel-engine-lost", about: "a volume with engine: kernel whose server is frozen is taken down while a program waits for it",
+		args: scenario("kernel-engine-lost")},
 	{name: "virtio-kernel-engine", about: "volumes with engine: kernel on one device, which share its session",
 		args: func(x site) []string {
 			return []string{"/init", "kernel-engine", "virtio://" + qemu.KernelTags[0], x.exporter}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"golang.org/x/sys/unix"
 )
 
 // kernelEngine takes two volumes at once through the driver with engine: kernel, which share the session if the share is a
@@ -96,4 +99,68 @@ func (v *volume) stats(ctx context.Context) error {
 		err = fmt.Errorf("the statistics are %v", answer)
 	}
 	return err
+}
+
+// patience is how long a call of the node service may take while its server does not answer.
+const patience = 15 * time.Second
+
+// kernelEngineLost takes down a volume with engine: kernel whose server is frozen, while a program waits for it: the node service
+// does not.
+func kernelEngineLost(ctx context.Context, _ []string) (err error) {
+	const url = "tcp://127.0.0.1:5641"
+	dir, err := os.MkdirTemp("", "export-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	server, err := start(dir, "serve", "--listen", url, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.kill()) }()
+	if err := server.await(ctx, server.hasLogged("exporting")); err != nil {
+		return err
+	}
+	r, err := startDriver(ctx, share{server: url, controller: url})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.stop()) }()
+	v, err := r.create(ctx, "pvc-lost", map[string]string{"engine": "kernel"})
+	if err == nil {
+		err = v.stage(ctx)
+	}
+	if err != nil {
+		return r.logs(err)
+	}
+	f, err := os.Create(filepath.Join(v.target(), "waiting"))
+	if err != nil {
+		return err
+	}
+	if err := server.Process.Signal(unix.SIGSTOP); err != nil {
+		return err
+	}
+	written := make(chan error, 1)
+	go func() {
+		_, err := f.Write(make([]byte, 1<<20))
+		written <- errors.Join(err, f.Close())
+	}()
+	err = takenDown(ctx, v)
+	// What waits goes on only when the connection has ended, and the node service's own thread with it.
+	err = errors.Join(err, server.kill())
+	if <-written == nil {
+		err = errors.Join(err, errors.New("what was written to a server that is gone was taken for written"))
+	}
+	return r.logs(err)
+}
+
+// takenDown asks for the volume's statistics, unpublishes and unstages it, in time.
+func takenDown(ctx context.Context, v *volume) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var err error
+	if _, told := v.node.NodeGetVolumeStats(limited, &csi.NodeGetVolumeStatsRequest{VolumeId: v.GetVolumeId(), VolumePath: v.target()}); told == nil {
+		err = errors.New("a server that is frozen tells statistics")
+	}
+	return errors.Join(err, v.unstage(limited))
 }

@@ -15,13 +15,14 @@ import (
 
 // scenarios are the verbs. Each gets the arguments that follow.
 var scenarios = map[string]func(context.Context, []string) error{
-	"bench":          bench,
-	"driver":         lifeOfAVolume,
-	"kernel-engine":  kernelEngine,
-	"killed-mounter": killedMounter,
-	"tree":           tree,
-	"v9fs":           v9fs,
-	"vsock":          vsock,
+	"bench":              bench,
+	"driver":             lifeOfAVolume,
+	"kernel-engine":      kernelEngine,
+	"kernel-engine-lost": kernelEngineLost,
+	"killed-mounter":     killedMounter,
+	"tree":               tree,
+	"v9fs":               v9fs,
+	"vsock":              vsock,
 }
 
 // serveVerb is the verb of the process that obeys the lab.
