@@ -80,7 +80,7 @@ func (c *credentials) identify(uid uint32, uname string) (*identity, error) {
 		if err == nil {
 			return c.known(u)
 		}
-		if uid, err = parseID(uname); err != nil {
+		if uid, err = unknownUser(uname); err != nil {
 			return nil, err
 		}
 	}
@@ -88,6 +88,15 @@ func (c *credentials) identify(uid uint32, uname string) (*identity, error) {
 		return c.known(u)
 	}
 	return c.actAs(uid, uid, nil), nil
+}
+
+// unknownUser is the number behind a name that the host's user database has not: one in decimal, or root's, which an image made
+// from scratch has no database to tell and which Linux's client attaches by.
+func unknownUser(uname string) (uint32, error) {
+	if uname == "root" {
+		return 0, nil
+	}
+	return parseID(uname)
 }
 
 // known makes an identity of what the host's user database tells.

@@ -106,6 +106,9 @@ func explain(server dial.URL, err error) error {
 		return driver.Errorf(codes.FailedPrecondition, "engine kernel, server %s: %w: the kernel's log says which option it refuses; "+
 			"without its transport, run 'modprobe %s' on the node, %s", server, err, module, other)
 	}
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return driver.Errorf(codes.PermissionDenied, "server %s, mounted by the kernel: %w; check attachUid, what the server makes of that user's name, and whether it lets the node in", server, err)
+	}
 	var errno unix.Errno
 	if errors.As(err, &errno) {
 		return driver.Errorf(codes.Unavailable, "server %s, mounted by the kernel: %w; check that it runs, speaks 9P and lets the node in", server, err)

@@ -296,6 +296,7 @@ func TestMountFails(t *testing.T) {
 		{virtio("v1"), unix.EINVAL, codes.FailedPrecondition, []string{"modprobe 9pnet_virtio"}},
 		{virtio("v1"), unix.EBUSY, codes.FailedPrecondition, []string{"virtio://share0", "one session"}},
 		{virtio("v1"), unix.ENOENT, codes.FailedPrecondition, []string{"mount tag", "csi-9p doctor"}},
+		{tcp("v1"), unix.EPERM, codes.PermissionDenied, []string{"attachUid"}},
 		{tcp("v1"), unix.ECONNREFUSED, codes.Unavailable, []string{"tcp://h", "refused"}},
 	} {
 		f := newFixture(t)
