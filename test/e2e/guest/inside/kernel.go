@@ -117,7 +117,7 @@ func kernelEngineLost(ctx context.Context, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.kill()) }()
+	defer server.kill() // which it is by then, where all is well
 	if err := server.await(ctx, server.hasLogged("exporting")); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func kernelEngineLost(ctx context.Context, _ []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
-	v, err := r.create(ctx, "pvc-lost", map[string]string{"engine": "kernel"})
+	v, err := r.create(ctx, "pvc-lost", map[string]string{"engine": "kernel", "cache": "none"})
 	if err == nil {
 		err = v.stage(ctx)
 	}
