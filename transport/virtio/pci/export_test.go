@@ -41,7 +41,7 @@ func (o Options) In(root string, wrote func(path, value string), reset func(addr
 
 // Ranges reads the ranges of an IOMMU's info, prefers those beyond first, and takes n addresses, several times over.
 func Ranges(info []byte, chain uint32, first uint64, n ...uint64) (taken []uint64, err error) {
-	s := parseRanges(capability(info, chain, 24, vfioCapIOVARange)).from(first)
+	s := parseRanges(capability(info, chain, vfioCapIOVARange)).from(first)
 	for _, n := range n {
 		at, err := s.take(n)
 		if err != nil {

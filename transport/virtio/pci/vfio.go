@@ -357,15 +357,14 @@ func (s ioSpace) take(n uint64) (uint64, error) {
 
 // addressSpace asks the IOMMU what it translates (since Linux 5.4).
 func (v *vfio) addressSpace() (ioSpace, error) {
-	const known = 24
 	info := make([]byte, 4096)
 	binary.NativeEndian.PutUint32(info, uint32(len(info)))
 	if _, err := ioctlBytes(v.container, vfioIOMMUGetInfo, info); err != nil {
 		return nil, fmt.Errorf("what the IOMMU translates: %w", err)
 	}
 	var ranges ioSpace
-	if binary.NativeEndian.Uint32(info[4:])&vfioInfoCaps != 0 {
-		ranges = parseRanges(capability(info, binary.NativeEndian.Uint32(info[16:]), known, vfioCapIOVARange))
+	if binary.NativeEndian.Uint32(info[vfioIOMMUFlags:])&vfioInfoCaps != 0 {
+		ranges = parseRanges(capability(info, binary.NativeEndian.Uint32(info[vfioIOMMUCapOffset:]), vfioCapIOVARange))
 	}
 	if len(ranges) == 0 {
 		ranges = ioSpace{{first: 0, last: 1<<39 - 1}} // what every IOMMU has at least
@@ -390,8 +389,8 @@ func (s ioSpace) from(first uint64) ioSpace {
 
 // capability returns the body of a capability in the chain of an info, which
 // begins at first; nil if it is not there.
-func capability(info []byte, first uint32, header int, id uint16) []byte {
-	for at, hops := int(first), 0; at >= header && at+8 <= len(info) && hops < 64; hops++ {
+func capability(info []byte, first uint32, id uint16) []byte {
+	for at, hops := int(first), 0; at >= vfioIOMMUSize && at+8 <= len(info) && hops < 64; hops++ {
 		if binary.NativeEndian.Uint16(info[at:]) == id {
 			return info[at+8:]
 		}

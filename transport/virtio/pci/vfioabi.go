@@ -51,7 +51,7 @@ type vfioRegion struct {
 }
 
 // vfioIRQ is struct vfio_irq_info.
-type vfioIRQ struct{ argsz, flags, index, count uint32 }
+type vfioIRQ struct{ argsz, _, index, count uint32 }
 
 // vfioEventfds is struct vfio_irq_set with as many eventfds as the device has uses for.
 type vfioEventfds struct {
@@ -59,13 +59,12 @@ type vfioEventfds struct {
 	fds                               [2]int32
 }
 
-// vfioIOMMU is struct vfio_iommu_type1_info.
-type vfioIOMMU struct {
-	argsz, flags uint32
-	pageSizes    uint64
-	capOffset    uint32
-	_            uint32
-}
+// Offsets in struct vfio_iommu_type1_info, which capabilities follow.
+const (
+	vfioIOMMUFlags     = 4
+	vfioIOMMUCapOffset = 16
+	vfioIOMMUSize      = 24
+)
 
 // vfioMap is struct vfio_iommu_type1_dma_map.
 type vfioMap struct {
@@ -75,8 +74,8 @@ type vfioMap struct {
 
 // vfioUnmap is struct vfio_iommu_type1_dma_unmap.
 type vfioUnmap struct {
-	argsz, flags uint32
-	iova, len    uint64
+	argsz, _  uint32
+	iova, len uint64
 }
 
 // ioctl calls ioctl(2) with a number for an argument.
