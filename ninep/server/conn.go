@@ -48,6 +48,7 @@ type conn struct {
 
 	pipes    transport.Pipes
 	exchange exchange
+	inflow   inflow
 }
 
 func (s *Server) serveConn(ctx context.Context, nc net.Conn, shaking *handshakes) {

@@ -28,6 +28,7 @@ type file struct {
 	writable bool        // open for writing
 	direct   atomic.Bool // open with O_DIRECT
 	synced   bool        // open with O_SYNC or O_DSYNC
+	appends  bool        // open with O_APPEND
 	dir      dirPosition
 	xattr    *xattr // nil for a file of the tree
 	locked   atomic.Bool

@@ -58,6 +58,12 @@ func (c *conn) write(r *request) error {
 	if f == nil {
 		return unix.EBADF
 	}
+	if r.source != nil && f.takesSplice() && r.io.offset <= math.MaxInt64 {
+		return f.writeSpliced(r)
+	}
+	if err := c.unpipe(r); err != nil {
+		return err
+	}
 	data := r.payload.bytes[:r.io.count]
 	if f.xattr != nil {
 		if err := f.xattr.write(data, r.io.offset); err != nil {

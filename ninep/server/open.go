@@ -79,6 +79,7 @@ func (f *file) opened(flags int) {
 	f.open = true
 	f.writable = writes(flags)
 	f.direct.Store(flags&unix.O_DIRECT != 0)
+	f.appends = flags&unix.O_APPEND != 0
 	f.synced = flags&(unix.O_SYNC|unix.O_DSYNC) != 0
 }
 

@@ -110,7 +110,7 @@ func (c *conn) receiveRead(r *request, n int) error {
 	return nil
 }
 
-// receiveWrite reads Twrite, with its data into a buffer of its own.
+// receiveWrite reads Twrite, with its data into a buffer of its own or a pipe.
 func (c *conn) receiveWrite(r *request, n int) error {
 	if n < ioFields {
 		return fmt.Errorf("%w: Twrite of %d bytes", ninep.ErrMalformed, n+ninep.HeaderSize)
@@ -121,9 +121,13 @@ func (c *conn) receiveWrite(r *request, n int) error {
 	if int64(r.io.count) != int64(n-ioFields) {
 		return fmt.Errorf("%w: Twrite counts %d bytes and has %d", ninep.ErrMalformed, r.io.count, n-ioFields)
 	}
-	r.charge(c, bufferSize(n-ioFields))
-	r.payload = c.server.buffers.get(n - ioFields)
-	_, err := io.ReadFull(c.in, r.payload.bytes[:n-ioFields])
+	n -= ioFields
+	r.charge(c, bufferSize(n))
+	if c.pipeable(n) {
+		return c.receivePiped(r, n)
+	}
+	r.payload = c.server.buffers.get(n)
+	_, err := io.ReadFull(c.in, r.payload.bytes[:n])
 	return err
 }
 

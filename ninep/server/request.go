@@ -32,6 +32,9 @@ type request struct {
 	pipe  *transport.Pipe
 	piped int // bytes of payload in pipe, after data
 
+	source  *transport.Pipe // what holds a long Twrite's data, instead of payload
+	sourced int             // bytes of data in source
+
 	flushes []*request // Tflushes that are answered after this one
 
 	vector   unix.Iovec
@@ -103,6 +106,7 @@ func (c *conn) recycle(r *request) {
 	s.buffers.put(r.body)
 	s.buffers.put(r.payload)
 	r.dropPipe()
+	r.dropSource()
 	c.budget.give(r.cost)
 	r.msg, r.err, r.holds, r.held, r.cost, r.body, r.payload = nil, nil, [2]hold{}, 0, 0, nil, nil
 	r.head, r.data, r.flushes = nil, nil, nil
