@@ -16,7 +16,7 @@ const (
 	maxLocks     = 16 << 10 // byte ranges that one connection holds
 	maxPipes     = 16       // that replies of one connection are in; the client decides how long they stay there
 	maxClientID  = 256      // bytes of a lock owner's client_id
-	readAhead    = 4 << 10  // bytes read from the socket at once when a message's head is wanted
+	readAhead    = 16 << 10 // bytes read from the socket at once when a message's head is wanted
 	fallbackFDs  = 1024     // descriptors assumed where the limit cannot be read
 	maxUsableFDs = 1 << 20  // descriptors counted on where there is no limit
 	pageSize     = 4 << 10  // bytes; the smallest buffer, and what every buffer is aligned to
