@@ -135,6 +135,9 @@ func (f *file) writeSpliced(r *request) error {
 	from, _ := r.source.Ends()
 	at := int64(r.io.offset)
 	n, err := unix.Splice(from, nil, f.fd, &at, r.sourced, 0)
+	for errors.Is(err, unix.EINTR) { // nothing was moved
+		n, err = unix.Splice(from, nil, f.fd, &at, r.sourced, 0)
+	}
 	if err != nil {
 		return err
 	}
