@@ -25,6 +25,12 @@ var ErrUnsupported = errors.New("nobody can listen there")
 // handshakeTimeout bounds the TLS handshake where no context does.
 const handshakeTimeout = 15 * time.Second
 
+// A device is given back by a reset, and by binding it to the kernel's driver.
+const (
+	giveBackTime  = 5 * time.Second
+	giveBackPause = 50 * time.Millisecond
+)
+
 // attemptTimeout bounds one attempt to open a TCP connection. The kernel has
 // sent its first packet twice by then (tcp_syn_retries of tcp(7)).
 const attemptTimeout = 3 * time.Second
@@ -60,7 +66,7 @@ func Dial(ctx context.Context, u URL, o Options) (transport.Conn, error) {
 // dialVirtio takes a device from the kernel, which has it back at the end of the
 // connection.
 func dialVirtio(ctx context.Context, u URL, o Options) (transport.Conn, error) {
-	device, err := pci.Open(ctx, u.Host, pci.Options{AllowUnsafeDMA: o.AllowUnsafeDMA})
+	device, err := takeDevice(ctx, u.Host, pci.Options{AllowUnsafeDMA: o.AllowUnsafeDMA})
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", u, err)
 	}
@@ -69,6 +75,22 @@ func dialVirtio(ctx context.Context, u URL, o Options) (transport.Conn, error) {
 		return nil, fmt.Errorf("connecting to %s: %w", u, err) // not a typed nil
 	}
 	return c, nil
+}
+
+// takeDevice waits for a device that is in use, for giveBackTime: a session that
+// has just ended, of this process too, may not have given it back yet.
+func takeDevice(ctx context.Context, tag string, o pci.Options) (*pci.Device, error) {
+	for end := time.Now().Add(giveBackTime); ; {
+		d, err := pci.Open(ctx, tag, o)
+		if err == nil || !errors.Is(err, pci.ErrInUse) || time.Now().After(end) {
+			return d, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(giveBackPause):
+		}
+	}
 }
 
 // connect makes the byte stream.
