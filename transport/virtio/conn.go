@@ -18,7 +18,7 @@ const (
 	DefaultMaxMsize = 4<<20 + 24
 	DefaultWindow   = 64 << 20
 	DefaultShared   = 2 << 20
-	DefaultPoll     = 50 * time.Microsecond
+	DefaultPoll     = 200 * time.Microsecond // as the kernel polls for halted guests (halt_poll_ns of kvm)
 )
 
 // payloadThreshold is the payload length from which apart pays (1024 bytes, as
