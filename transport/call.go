@@ -1,6 +1,10 @@
 package transport
 
-import "time"
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
 
 // Lengths of heads that every transport relies on.
 const (
@@ -90,6 +94,24 @@ type Call struct {
 	account    *Flow
 	charge     int64
 	admitted   time.Duration // since the window's epoch
+}
+
+// Check reports what is wrong with how a call was filled, for a connection whose
+// largest message is msize. The error wraps ErrInvalidCall.
+func (c *Call) Check(msize uint32) error {
+	switch size := uint64(len(c.Head)) + uint64(len(c.Out)); {
+	case len(c.Head) < HeadSize:
+		return fmt.Errorf("%w: a head of %d bytes", ErrInvalidCall, len(c.Head))
+	case uint64(binary.LittleEndian.Uint32(c.Head)) != size:
+		return fmt.Errorf("%w: head and payload have %d bytes, the head says %d", ErrInvalidCall, size, binary.LittleEndian.Uint32(c.Head))
+	case size > uint64(msize):
+		return fmt.Errorf("%w: a message of %d bytes, msize is %d", ErrInvalidCall, size, msize)
+	case binary.LittleEndian.Uint16(c.Head[5:]) != c.Tag:
+		return fmt.Errorf("%w: tag %d, the head says %d", ErrInvalidCall, c.Tag, binary.LittleEndian.Uint16(c.Head[5:]))
+	case c.In != nil && cap(c.Reply) < PayloadHeadSize:
+		return fmt.Errorf("%w: room for %d bytes of a reply's head, %d are needed", ErrInvalidCall, cap(c.Reply), PayloadHeadSize)
+	}
+	return nil
 }
 
 // Completer receives completed calls.

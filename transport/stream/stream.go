@@ -11,7 +11,6 @@
 package stream
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net"
 	"sync"
@@ -158,23 +157,13 @@ func (c *Conn) Submit(call *transport.Call) {
 
 // check says why call cannot be taken. The caller holds c.mu.
 func (c *Conn) check(call *transport.Call) error {
-	switch size := len(call.Head) + len(call.Out); {
-	case c.err != nil:
+	if c.err != nil {
 		return c.err
-	case len(call.Head) < transport.HeadSize:
-		return fmt.Errorf("%w: a head of %d bytes", transport.ErrInvalidCall, len(call.Head))
-	case uint64(binary.LittleEndian.Uint32(call.Head)) != uint64(size):
-		return fmt.Errorf("%w: head and payload have %d bytes, the head says %d",
-			transport.ErrInvalidCall, size, binary.LittleEndian.Uint32(call.Head))
-	case uint64(size) > uint64(c.msize.Load()):
-		return fmt.Errorf("%w: a message of %d bytes, msize is %d", transport.ErrInvalidCall, size, c.msize.Load())
-	case binary.LittleEndian.Uint16(call.Head[5:]) != call.Tag:
-		return fmt.Errorf("%w: tag %d, the head says %d",
-			transport.ErrInvalidCall, call.Tag, binary.LittleEndian.Uint16(call.Head[5:]))
-	case call.In != nil && cap(call.Reply) < transport.PayloadHeadSize:
-		return fmt.Errorf("%w: room for %d bytes of a reply's head, %d are needed",
-			transport.ErrInvalidCall, cap(call.Reply), transport.PayloadHeadSize)
-	case c.table.get(call.Tag) != nil:
+	}
+	if err := call.Check(c.msize.Load()); err != nil {
+		return err
+	}
+	if c.table.get(call.Tag) != nil {
 		return fmt.Errorf("%w: tag %d is in use", transport.ErrInvalidCall, call.Tag)
 	}
 	return nil

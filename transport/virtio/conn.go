@@ -1,7 +1,6 @@
 package virtio
 
 import (
-	"encoding/binary"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -89,20 +88,13 @@ func (c *Conn) Submit(call *transport.Call) {
 
 // check says why call cannot be taken. The caller holds c.mu.
 func (c *Conn) check(call *transport.Call) error {
-	msize := uint64(c.msize.Load())
-	switch size := uint64(len(call.Head)) + uint64(len(call.Out)); {
-	case c.err != nil:
+	if c.err != nil {
 		return c.err
-	case len(call.Head) < transport.HeadSize:
-		return fmt.Errorf("%w: a head of %d bytes", transport.ErrInvalidCall, len(call.Head))
-	case uint64(binary.LittleEndian.Uint32(call.Head)) != size:
-		return fmt.Errorf("%w: head and payload have %d bytes, the head says %d",
-			transport.ErrInvalidCall, size, binary.LittleEndian.Uint32(call.Head))
-	case size > msize:
-		return fmt.Errorf("%w: a message of %d bytes, msize is %d", transport.ErrInvalidCall, size, msize)
-	case binary.LittleEndian.Uint16(call.Head[5:]) != call.Tag:
-		return fmt.Errorf("%w: tag %d, the head says %d",
-			transport.ErrInvalidCall, call.Tag, binary.LittleEndian.Uint16(call.Head[5:]))
+	}
+	if err := call.Check(c.msize.Load()); err != nil {
+		return err
+	}
+	switch {
 	case cap(call.Reply) < transport.PayloadHeadSize:
 		return fmt.Errorf("%w: room for %d bytes of a reply, %d are needed",
 			transport.ErrInvalidCall, cap(call.Reply), transport.PayloadHeadSize)
