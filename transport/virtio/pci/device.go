@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -91,6 +92,8 @@ type Device struct {
 	mu     sync.Mutex // of Map and Close
 	closed bool
 	told   bool // of memory
+
+	leaving atomic.Bool // the kernel wants the device back, to remove it
 
 	loan     loan
 	layout   layout
@@ -270,7 +273,13 @@ func (d *Device) Map(b []byte) ([]transport.Extent, error) {
 }
 
 // Wait implements virtio.Device.
-func (d *Device) Wait() (changed bool, err error) { return d.loan.wait() }
+func (d *Device) Wait() (changed bool, err error) {
+	changed, err = d.loan.wait()
+	if errors.Is(err, errGone) {
+		d.leaving.Store(true)
+	}
+	return changed, err
+}
 
 // Wake implements virtio.Device.
 func (d *Device) Wake() { d.loan.wake() }
@@ -334,6 +343,9 @@ func (d *Device) stop() error {
 // giveBack ends the ownership.
 func (d *Device) giveBack() error {
 	defer d.lock.close()
+	if d.leaving.Load() {
+		return d.lock.forget() // no driver is to have it
+	}
 	if err := d.tree.restore(d.Address, d.origin); err != nil {
 		return err
 	}
