@@ -30,8 +30,8 @@ test: deps ## every test: unit, race, conformance, mounts, CSI sanity
 cluster: ## a real Kubernetes of two nodes: every scenario with pods and claims, and Kubernetes' own storage suite
 	cd test/e2e && $(LAB) $(GO) run ./cmd/lab cluster --suite '$(or $(SUITE),all)' --run '$(RUN)' --overlay '$(or $(OVERLAY),lab)' $(if $(REPORT),--report '$(REPORT)')
 
-guest: ## virtual machines with a virtio-9p device: kernels 6.1 and newer, with a vIOMMU and without; RUN=6.1-vfio/v9fs: that step
-	cd test/e2e && $(LAB) $(GO) run ./cmd/lab guest --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)')
+guest: ## virtual machines with a virtio-9p device: kernels 6.1 and newer, with a vIOMMU and without; RUN=6.1-vfio/v9fs: that step; PAGE=docs/performance.md: its measurements
+	cd test/e2e && $(LAB) $(GO) run ./cmd/lab guest --run '$(RUN)' $(if $(REPORT),--report '$(REPORT)') $(if $(PAGE),--page '$(abspath $(PAGE))')
 
 e2e: guest cluster ## every test that needs more than this machine's file systems
 
