@@ -146,13 +146,16 @@ func (d *Device) take(o Options) error {
 	}
 	var err error
 	if d.lock, err = lockFunction(o.LockDir, d.Address); err != nil {
+		pages.close()
 		return err
 	}
 	if err := d.note(); err != nil {
+		pages.close()
 		d.lock.close()
 		return err
 	}
 	if err := d.tree.bind(d.Address, driver); err != nil {
+		pages.close()
 		return errors.Join(err, d.giveBack())
 	}
 	if err := d.borrow(pages); err != nil {

@@ -26,7 +26,8 @@ var errNoHugePages = errors.New("there are not enough free 2 MiB pages: raise /p
 type hugePages struct {
 	dir     string
 	prefix  string   // of the names of a device's files
-	pagemap *os.File // of this process
+	pagemap *os.File // of this process; nil without huge pages
+	owned   bool     // pagemap is this package's to close
 }
 
 // openHugePages finds the hugetlbfs, or takes the one given, and opens pagemap
@@ -50,8 +51,16 @@ func openHugePages(t tree, address string, o Options) (hugePages, error) {
 		if h.pagemap, err = os.Open("/proc/self/pagemap"); err != nil {
 			return h, fmt.Errorf("physical addresses: %w", err)
 		}
+		h.owned = true
 	}
 	return h, nil
+}
+
+// close ends the looking up of addresses. Pages in use stay.
+func (h hugePages) close() {
+	if h.owned {
+		h.pagemap.Close()
+	}
 }
 
 func where(dir string) string {

@@ -115,6 +115,7 @@ func (u *uio) Map(b []byte) ([]transport.Extent, error) { return u.pages.locate(
 // close lets go of the function. When nobody has /dev/uioN open any more, the
 // kernel takes the device's bus mastership (release in uio_pci_generic.c).
 func (u *uio) close() {
+	u.pages.close()
 	if u.interrupts != nil {
 		u.interrupts.file.Close()
 	}

@@ -41,9 +41,17 @@ type Config struct {
 // The names by which the guest knows what is shared. A device has one client at a time, so there are several with the same
 // directory.
 var (
-	Tags       = []string{"share0", "share1", "share2"}    // for the driver
-	KernelTags = []string{"kernel0", "kernel1", "kernel2"} // for the kernel's client, never behind an IOMMU, which would slow it down
+	Tags       = tags("share", 10) // for the driver, and as many sessions as a rule of conformance has at once
+	KernelTags = tags("kernel", 3) // for the kernel's client, never behind an IOMMU, which would slow it down
 )
+
+func tags(name string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("%s%d", name, i)
+	}
+	return all
+}
 
 // VirtiofsTag is the name of the directory as virtiofs has it.
 const VirtiofsTag = "vfs0"
