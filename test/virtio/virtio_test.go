@@ -67,7 +67,7 @@ var deviations = map[string]string{
 	"mknod/devices-need-root":                        "it makes no special file: it would open it to set its owner, and opens none (CVE-2023-2861)",
 	"setattr/all-at-once":                            "it truncates after it has set the times",
 	"setattr/after-unlink-through-an-open-fid":       "a fid is a path, also of an open file",
-	"mkdir/fid-of-a-removed-directory-makes-nothing": "a directory that is removed below a fid is there again under its name",
+	"mkdir/fid-of-a-removed-directory-makes-nothing": "the fid of a removed directory cannot be copied either",
 	"lock/write-lock-excludes-other-sessions":        everyLock,
 	"lock/read-locks-are-shared":                     everyLock,
 	"lock/ranges-are-separate":                       everyLock,
