@@ -35,6 +35,7 @@ type conn struct {
 
 	reading sync.Mutex // whose turn it is; guards what follows
 	in      *bufio.Reader
+	inlet   inlet // what it reads from
 	msize   uint32
 	agreed  bool // a Tversion was accepted
 	dialect ninep.Dialect
@@ -78,12 +79,13 @@ func (s *Server) newConn(ctx context.Context, nc net.Conn) *conn {
 		peer:   s.peerName(nc),
 		budget: newBudget(s.options.MaxInFlight),
 		fids:   fidTable{fids: make(map[ninep.FID]*fid), limit: s.options.MaxFids, total: &s.fds},
-		in:     bufio.NewReaderSize(nc, readAhead),
+		inlet:  inlet{Reader: nc, most: readAhead},
 		msize:  s.options.MaxMsize,
 	}
 	c.xattrs.limit, c.locks.limit = maxXattrs, maxLocks
 	c.pipes.Most = maxPipes
 	c.exchange.init(c)
+	c.in = bufio.NewReaderSize(&c.inlet, readAhead)
 	c.outlet.init(nc)
 	c.lease.timer = time.AfterFunc(time.Hour, c.expire)
 	return c

@@ -12,6 +12,20 @@ import (
 // is in the pipe before the file is touched: a client that stalls holds up nothing but its own connection, and for the kernel the
 // write is one, as by pwrite(2).
 
+// inlet is the stream that requests come by. Of the one behind a long Twrite, which most often is as long, no more is read at first than
+// stands before its data.
+type inlet struct {
+	io.Reader
+	most int // of what is not asked for
+}
+
+func (i *inlet) Read(p []byte) (int, error) {
+	if len(p) <= readAhead { // the buffer's, not a payload's
+		p = p[:min(len(p), i.most)]
+	}
+	return i.Reader.Read(p)
+}
+
 // pipeable reports whether the data of a Twrite, n bytes, is to be put into a pipe.
 func (c *conn) pipeable(n int) bool { return n >= spliceFrom && n <= spliceMost && c.outlet.raw != nil }
 

@@ -14,6 +14,7 @@ import (
 // needs no worker any more. An error ends the connection.
 func (c *conn) receive() (*request, error) {
 	head, err := c.in.Peek(ninep.HeaderSize)
+	c.inlet.most = readAhead
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +125,7 @@ func (c *conn) receiveWrite(r *request, n int) error {
 	n -= ioFields
 	r.charge(c, bufferSize(n))
 	if c.pipeable(n) {
+		c.inlet.most = ninep.HeaderSize + ioFields
 		return c.receivePiped(r, n)
 	}
 	r.payload = c.server.buffers.get(n)
