@@ -417,6 +417,45 @@ func TestVisitRefused(t *testing.T) {
 	}
 }
 
+// TestCreateNew: a new file is had in as few round trips as the server allows; a name that is taken is told, touches nothing and
+// leaves no fid.
+func TestCreateNew(t *testing.T) {
+	for _, ordered := range []bool{false, true} {
+		g := newGate(t)
+		s, root := g.open(ninep.Config{})
+		ctx := testContext(t)
+		if ordered {
+			must(root.Getattr(ctx, ninep.AttrBasic))(t)
+		}
+		ok(t, os.WriteFile(filepath.Join(g.root, "taken"), []byte("content"), 0o600))
+		before := must(os.Stat(g.root))(t)
+		fids := s.Stats().Fids
+		for _, name := range []string{"taken", "a/b", "", ".."} {
+			want := unix.EINVAL
+			if name == "taken" {
+				want = unix.EEXIST
+			}
+			if _, err := root.CreateNew(ctx, name, unix.O_RDWR|unix.O_TRUNC, 0o600, 0); !errors.Is(err, want) {
+				t.Errorf("%q: %v, want %v", name, err, want)
+			}
+		}
+		if after := must(os.Stat(g.root))(t); after.Mode() != before.Mode() || after.ModTime() != before.ModTime() {
+			t.Errorf("the directory was %v and is %v", before, after)
+		}
+		if content := must(os.ReadFile(filepath.Join(g.root, "taken")))(t); string(content) != "content" {
+			t.Errorf("the file that was there: %q", content)
+		}
+		eventually(t, "the fids are back", func() bool { return s.Stats().Fids == fids })
+		made := must(root.CreateNew(ctx, "new", unix.O_RDWR, 0o640, 0))(t)
+		if made.Attr.Mode != unix.S_IFREG|0o640 || !made.Open.IsOpen() || ordered && made.Path == nil {
+			t.Errorf("mode %o, open %t, another fid %v", made.Attr.Mode, made.Open.IsOpen(), made.Path)
+		}
+		if made.Path != nil && (made.Path.IsOpen() || made.Path.QID() != made.Open.QID()) {
+			t.Errorf("the other fid is of %v, open %t", made.Path.QID(), made.Path.IsOpen())
+		}
+	}
+}
+
 // TestWalkedNumberRests: the number of a cancelled walk is not used again while the walk may still bind it, nor before
 // the Rclunk that follows when it did.
 func TestWalkedNumberRests(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,13 @@ func TestReconnectMidway(t *testing.T) {
 			}
 			return errors.Join(err, has(ctx, f, 3))
 		},
+		"create together": func(ctx context.Context, root *ninep.Fid) error {
+			if _, err := root.Getattr(ctx, ninep.AttrBasic); err != nil {
+				return err
+			}
+			return createNew(ctx, g, root)
+		},
+		"create in turn": func(ctx context.Context, root *ninep.Fid) error { return createNew(ctx, g, root) },
 		"xattr": func(ctx context.Context, root *ninep.Fid) error {
 			f, err := root.Walk(ctx, "file")
 			if err == nil {
@@ -120,6 +128,22 @@ func TestReconnectMidway(t *testing.T) {
 			}
 		})
 	}
+}
+
+// createNew makes a file, writes it by its fid, and looks at it by all it has.
+func createNew(ctx context.Context, g *gate, root *ninep.Fid) error {
+	defer os.Remove(filepath.Join(g.root, "new"))
+	made, err := root.CreateNew(ctx, "new", unix.O_RDWR, 0o600, 0)
+	if err != nil {
+		return err
+	}
+	if made.Attr.QID != made.Open.QID() || made.Attr.Mode != unix.S_IFREG|0o600 || made.Attr.Size != 0 {
+		return fmt.Errorf("%+v of %v", made.Attr, made.Open.QID())
+	}
+	if _, err := made.Open.Write(ctx, []byte("123"), 0); err != nil {
+		return err
+	}
+	return errors.Join(has(ctx, made.Open, 3), has(ctx, made.Path, 3))
 }
 
 // has fails unless the fid's file has that many bytes.

@@ -74,6 +74,9 @@ func TestMessages(t *testing.T) {
 				check(t, err)
 			}
 		}, map[string]uint64{"Twalk": 2*files + 1, "Tgetattr": 2 * files, "Tlopen": 1, "Treaddir": 3}}, // what does not fit is asked for again
+		{"create", m, func() { check(t, unix.Close(openFor(t, in("new"), unix.O_WRONLY|unix.O_CREAT))) },
+			map[string]uint64{"Twalk": 3, "Tlcreate": 1, "Tgetattr": 3}}, // LOOKUP before it, and the directory's permissions
+		{"chmod of what was created", m, func() { check(t, unix.Chmod(in("new"), 0o600)) }, map[string]uint64{"Tsetattr": 1, "Tgetattr": 2}},
 		{"a missing name", m, missing(m), map[string]uint64{"Twalk": 1, "Tgetattr": 1}},
 		{"a missing name again", m, missing(m), map[string]uint64{"Twalk": 1, "Tgetattr": 1}},
 		{"a missing name in loose", kept, missing(kept), map[string]uint64{"Twalk": 1, "Tgetattr": 2}},
@@ -155,6 +158,14 @@ func BenchmarkDistance(b *testing.B) {
 			},
 			"open": func() error {
 				fd, err := unix.Open(m.path("dir/1"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+				if err != nil {
+					return err
+				}
+				return unix.Close(fd)
+			},
+			"create": func() error {
+				names++
+				fd, err := unix.Open(m.path(fmt.Sprint("dir/new-", names)), unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
 				if err != nil {
 					return err
 				}
