@@ -1,6 +1,7 @@
 package ninep
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -86,6 +87,28 @@ func (a *Attr) clearInvalid() {
 // set the server's now.
 func (f *Fid) Setattr(ctx context.Context, a SetAttr) error {
 	return f.simple(ctx, "setattr", &Tsetattr{Fid: f.number, SetAttr: a})
+}
+
+// Change is Setattr and, after it, Getattr of the basic attributes: one round trip where the server keeps messages about a fid in
+// order.
+func (f *Fid) Change(ctx context.Context, a SetAttr) (Attr, error) {
+	var reply attrReply
+	set := request{message: &Tsetattr{Fid: f.number, SetAttr: a}, fids: [2]*Fid{f}}
+	err := f.session.do(ctx, func(l *link, _ bool) error {
+		get := f.getattr(&reply, AttrBasic)
+		if l.dialect == DialectL && f.session.features.inOrder.load() == Supported {
+			errs := l.exchangeAll(ctx, []request{set, get})
+			return cmp.Or(errs[0], errs[1])
+		}
+		if err := l.roundTrip(ctx, set); err != nil {
+			return err
+		}
+		return l.roundTrip(ctx, get)
+	})
+	if err != nil {
+		return Attr{}, f.fail("setattr", err)
+	}
+	return reply.Attr, nil
 }
 
 // Statfs reads the figures of the file system that the file is on. They are the whole share's.

@@ -74,6 +74,18 @@ func TestReconnectMidway(t *testing.T) {
 			}
 			return errors.Join(err, has(ctx, f, 3))
 		},
+		"change": func(ctx context.Context, root *ninep.Fid) error {
+			f, a, err := root.WalkAttr(ctx, "file")
+			for _, mode := range []uint32{0o640, 0o600} {
+				if err == nil {
+					a, err = f.Change(ctx, ninep.SetAttr{Valid: ninep.SetMode, Mode: mode})
+				}
+				if err == nil && a.Mode != unix.S_IFREG|mode {
+					err = fmt.Errorf("mode %o after a change to %o", a.Mode, mode)
+				}
+			}
+			return err
+		},
 		"create together": func(ctx context.Context, root *ninep.Fid) error {
 			if _, err := root.Getattr(ctx, ninep.AttrBasic); err != nil {
 				return err

@@ -51,7 +51,7 @@ func (c *conn) claimOne(r *request) error {
 	case *ninep.Tgetattr:
 		return c.hold(r, m.Fid, use)
 	case *ninep.Tsetattr:
-		return c.hold(r, m.Fid, use)
+		return c.hold(r, m.Fid, alter) // what is asked after it is about what it made of the file
 	case *ninep.Treaddir:
 		return c.hold(r, m.Fid, use)
 	case *ninep.Tfsync:

@@ -56,6 +56,12 @@ func (fs *FS) setattr(ctx context.Context, r *fuse.Request) error {
 
 // change changes attributes of a node through a fid of it, and returns what they are after that, as of epoch.
 func (fs *FS) change(ctx context.Context, n *node, fid *ninep.Fid, change ninep.SetAttr) (attr ninep.Attr, epoch uint64, err error) {
+	if fs.o.Cache != Loose && change.Valid&ninep.SetSize == 0 {
+		n.altered()
+		epoch = n.now()
+		attr, err = fid.Change(ctx, change)
+		return attr, epoch, err
+	}
 	if err := fs.apply(ctx, fid, change); err != nil {
 		return attr, 0, err
 	}
