@@ -74,7 +74,7 @@ func (m *machine) receive(ctx context.Context, patience time.Duration, v any) er
 		err = context.Cause(ctx)
 	}
 	_ = m.Orders.Close()
-	<-received
+	<-received //nolint:errcheck // the error of a connection that was just closed
 	return err
 }
 

@@ -117,7 +117,7 @@ func kernelEngineLost(ctx context.Context, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer server.kill() // which it is by then, where all is well
+	defer func() { _ = server.kill() }() // it is dead by then, where all is well
 	if err := server.await(ctx, server.hasLogged("exporting")); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func start(dir string, args ...string) (*process, error) {
 		return nil, err
 	}
 	go func() {
-		p.err = p.Cmd.Wait()
+		p.err = p.Wait()
 		close(p.done)
 	}()
 	return p, nil

@@ -16,7 +16,7 @@ import (
 )
 
 // v9fs shows that the guest has the share: the kernel's client mounts it, and the host sees what is written there.
-func v9fs(_ context.Context, args []string) error {
+func v9fs(_ context.Context, args []string) (err error) {
 	if len(args) != 1 {
 		return errors.New("usage: inside v9fs TAG")
 	}
@@ -24,11 +24,11 @@ func v9fs(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(dir)
+	defer func() { err = errors.Join(err, os.Remove(dir)) }()
 	if err := unix.Mount(args[0], dir, "9p", 0, "trans=virtio,version=9p2000.L,msize=512000,cache=none"); err != nil {
 		return fmt.Errorf("mounting %s: %w", args[0], err)
 	}
-	defer unix.Unmount(dir, 0)
+	defer func() { err = errors.Join(err, unix.Unmount(dir, 0)) }()
 	const name, size = "v9fs.data", 3<<20 + 5
 	sum, err := writeRandom(filepath.Join(dir, name), size)
 	if err != nil {
