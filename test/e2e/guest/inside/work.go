@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
@@ -93,7 +95,11 @@ var goals = []ratio.Goal{
 
 // prepareWork makes the files that are read.
 func prepareWork(dir string) error {
-	if _, err := writeRandom(filepath.Join(dir, readFile), area); err != nil {
+	block := make([]byte, 1<<20)
+	if _, err := rand.Read(block); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, readFile), bytes.Repeat(block, area/len(block)), 0o644); err != nil {
 		return err
 	}
 	tree := filepath.Join(dir, treeDir)
