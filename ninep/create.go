@@ -3,6 +3,7 @@ package ninep
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,7 +35,8 @@ func (f *Fid) CreateNew(ctx context.Context, name string, flags, mode, gid uint3
 	}
 	c, err := n.newCreation(name, flags|unix.O_EXCL, mode, gid)
 	if err == nil {
-		err = f.session.do(ctx, func(l *link, again bool) error { return c.createFrom(ctx, l, f, again) })
+		c.dir = f
+		err = f.session.do(ctx, func(l *link, again bool) error { return c.createFrom(ctx, l, again) })
 	}
 	if err != nil {
 		n.Drop()
@@ -49,11 +51,17 @@ func (f *Fid) CreateNew(ctx context.Context, name string, flags, mode, gid uint3
 // creation is a file on its way, by a fid that is its directory's until then.
 type creation struct {
 	fid     *Fid
+	dir     *Fid // where the fid has to go first; nil: it is there
 	message Tlcreate
 	found   bool // an earlier try has made it
-	walked  bool // the fid is bound: should the connection be lost, the next one binds it again
 	path    *Fid
 	attr    attrReply
+
+	// mu is for what replies do: those to messages sent together may be told of side by side and in any order, also where the
+	// server has made them in that of the messages.
+	mu     sync.Mutex
+	walked bool // the fid is bound: should the connection be lost, the next one binds it again
+	early  *Fid // is of what the fid is of, and came before that was known
 }
 
 func (f *Fid) newCreation(name string, flags, mode, gid uint32) (*creation, error) {
@@ -71,16 +79,16 @@ func (f *Fid) newCreation(name string, flags, mode, gid uint32) (*creation, erro
 
 // createFrom makes the file in the directory, or what is left to do of that. Where the server keeps messages about a fid in order it
 // is one round trip. Should Tlcreate fail, the messages behind it are about the directory and change nothing.
-func (c *creation) createFrom(ctx context.Context, l *link, dir *Fid, again bool) error {
+func (c *creation) createFrom(ctx context.Context, l *link, again bool) error {
 	switch {
 	case c.walked:
-	case l.dialect == DialectL && dir.session.features.inOrder.load() == Supported:
-		if done, err := c.together(ctx, l, dir, again); done || err != nil {
+	case l.dialect == DialectL && c.dir.session.features.inOrder.load() == Supported:
+		if done, err := c.together(ctx, l, again); done || err != nil {
 			return err
 		}
 	default:
-		w := newWalk(dir, c.fid, nil)
-		if err := w.send(ctx, l, func() { c.arrived(l, dir) }); err != nil {
+		w := newWalk(c.dir, c.fid, nil)
+		if err := w.send(ctx, l, func() { c.arrived(l) }); err != nil {
 			return err
 		}
 	}
@@ -92,19 +100,53 @@ func (c *creation) createFrom(ctx context.Context, l *link, dir *Fid, again bool
 	return l.roundTrip(ctx, c.fid.getattr(&c.attr, AttrBasic))
 }
 
-func (c *creation) arrived(l *link, dir *Fid) {
-	dir.arrive(l, c.fid, nil, QID{})
-	c.walked = true
+// arrived is told that the fid is the directory's, or was.
+func (c *creation) arrived(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.walked = true; !c.fid.isOpen() {
+		c.dir.arrive(l, c.fid, nil, QID{})
+	}
+}
+
+// created is told that the fid is the file's, and open.
+func (c *creation) created(l *link, reply *Rlcreate) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, from := c.fid, c.fid
+	if f.where() == nil {
+		from = c.dir // the walk from there has not been told of, and keeps it
+	}
+	from.arrive(l, f, []string{c.message.Name}, reply.QID)
+	f.opened(reply.QID, reply.IOUnit, c.message.Flags)
+	if c.early != nil {
+		f.arrive(l, c.early, nil, QID{})
+	}
+}
+
+// cloned is told that the server knows a fid of what it had made of the creation's.
+func (c *creation) cloned(l *link, path *Fid) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fid.isOpen() {
+		c.fid.arrive(l, path, nil, QID{})
+		return
+	}
+	path.maybeBind(l)
+	c.early = path
 }
 
 // together sends all messages at once. Neither done nor an error: the file is there, of an earlier try.
-func (c *creation) together(ctx context.Context, l *link, dir *Fid, again bool) (done bool, err error) {
+func (c *creation) together(ctx context.Context, l *link, again bool) (done bool, err error) {
 	f := c.fid
-	w := newWalk(dir, f, nil)
-	requests := []request{w.message(l, func() { c.arrived(l, dir) }), c.request(l), f.getattr(&c.attr, AttrBasic)}
+	c.mu.Lock()
+	c.early = nil // that was another link's
+	c.mu.Unlock()
+	w := newWalk(c.dir, f, nil)
+	requests := []request{w.message(l, func() { c.arrived(l) }), c.request(l), f.getattr(&c.attr, AttrBasic)}
 	path, err := f.session.newFid(f.volume)
 	if err == nil { // else there is none to spare
-		requests = append(requests, newWalk(f, path, nil).message(l, func() { f.arrive(l, path, nil, QID{}) }))
+		requests = append(requests, newWalk(f, path, nil).message(l, func() { c.cloned(l, path) }))
 	}
 	errs := l.exchangeAll(ctx, requests)
 	made := errs[0] == nil && errs[1] == nil
@@ -157,15 +199,13 @@ func (c *creation) adopt(ctx context.Context, l *link) error {
 }
 
 func (c *creation) request(l *link) request {
-	f, reply := c.fid, new(Rlcreate)
+	reply := new(Rlcreate)
 	return request{
-		message: &c.message, reply: reply, fids: [2]*Fid{f},
+		message: &c.message, reply: reply, fids: [2]*Fid{c.fid},
 		settle: func(err error) {
-			if err != nil {
-				return
+			if err == nil {
+				c.created(l, reply)
 			}
-			f.arrive(l, f, []string{c.message.Name}, reply.QID)
-			f.opened(reply.QID, reply.IOUnit, c.message.Flags)
 		},
 	}
 }

@@ -158,6 +158,41 @@ func createNew(ctx context.Context, g *gate, root *ninep.Fid) error {
 	return errors.Join(has(ctx, made.Open, 3), has(ctx, made.Path, 3))
 }
 
+// TestCreateNewOutOfOrder: in whatever order the replies come to the messages that make a file, its fids are the file's, also on the
+// next connection.
+func TestCreateNewOutOfOrder(t *testing.T) {
+	for _, order := range [][4]int{{0, 1, 2, 3}, {1, 0, 2, 3}, {3, 0, 1, 2}, {3, 2, 1, 0}, {0, 3, 2, 1}} {
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			g := newGate(t)
+			s, root := g.open(ninep.Config{})
+			ctx := testContext(t)
+			must(root.Getattr(ctx, ninep.AttrBasic))(t) // tells that the server keeps order
+			var replies [][]byte
+			g.interceptReplies(func(p *pair, tag uint16, m ninep.Message) bool {
+				if replies = append(replies, frame(t, tag, m)); len(replies) == len(order) {
+					for _, i := range order {
+						p.raw(replies[i])
+					}
+				}
+				return len(replies) > len(order)
+			})
+			made := must(root.CreateNew(ctx, "new", unix.O_RDWR, 0o600, 0))(t)
+			g.interceptReplies(nil)
+			must(made.Open.Write(ctx, []byte("123"), 0))(t)
+			g.cut()
+			eventually(t, "the server is back", func() bool { st := s.Status(); return st.Connected && st.Reconnects == 1 })
+			for _, f := range []*ninep.Fid{made.Open, made.Path} {
+				if f == nil {
+					t.Fatal("a fid is missing")
+				}
+				if a := must(f.Getattr(ctx, ninep.AttrBasic))(t); a.Size != 3 || !a.QID.SameFile(f.QID()) || f.Path() != "/new" {
+					t.Errorf("%v of %d bytes at %s, recorded as %v", a.QID, a.Size, f.Path(), f.QID())
+				}
+			}
+		})
+	}
+}
+
 // has fails unless the fid's file has that many bytes.
 func has(ctx context.Context, f *ninep.Fid, size uint64) error {
 	if f == nil {
