@@ -26,7 +26,8 @@ const (
 type lease struct {
 	last    uint64 // number given; guarded by the turn
 	current atomic.Uint64
-	armed   atomic.Bool // the timer is running
+	seen    atomic.Uint64 // by the timer when it last looked
+	armed   atomic.Bool   // the timer is running
 	timer   *time.Timer
 	paused  atomic.Int64 // until then, since the counters' epoch
 }
@@ -45,11 +46,18 @@ func (l *lease) begin() uint64 {
 // end ends a lease and reports whether the worker still has the turn.
 func (l *lease) end(number uint64) bool { return l.current.CompareAndSwap(number, 0) }
 
-// expire is called by the timer. It hands on the turn of a worker that is under lease.
+// expire is called by the timer. It hands on the turn of a worker that has been under one lease since it last looked.
 func (c *conn) expire() {
 	l := &c.lease
-	l.armed.Store(false)
-	if number := l.current.Load(); number != 0 && l.end(number) {
+	l.armed.Store(false) // before the look: a lease that begins after that sets the timer
+	number := l.current.Load()
+	switch {
+	case number == 0:
+	case l.seen.Swap(number) != number:
+		if !l.armed.Swap(true) {
+			l.timer.Reset(leaseTime)
+		}
+	case l.end(number):
 		l.paused.Store(int64(time.Since(c.server.counters.epoch) + leasePause))
 		c.handOn()
 		c.reading.Unlock()
@@ -84,8 +92,8 @@ func (c *conn) leasable(r *request) bool {
 func (c *conn) answerLeased(r *request) (kept bool) {
 	number, returned := c.lease.begin(), false
 	defer func() {
+		c.finish(r) // under lease too: it closes files, and the last to close one that was removed gives its blocks back
 		kept = c.lease.end(number)
-		c.finish(r)
 		if returned {
 			return
 		}
