@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -75,10 +77,21 @@ func (s *summary) take(e event) {
 func (s *summary) packageEnded(e event, output []string) {
 	if e.Action == "fail" || e.Action == "build-fail" {
 		s.broken++
+		s.unfinished(e.Package)
 		fmt.Print(strings.Join(output, ""))
 	}
 	if e.Action != "skip" && !strings.Contains(strings.Join(output, ""), "[no tests to run]") {
 		fmt.Printf("%-5s %7.1f s  %s\n", e.Action, e.Elapsed, e.Package+e.ImportPath)
+	}
+}
+
+// unfinished prints what the tests have said that the end of their package's process cut short: the one that crashed it is among them.
+func (s *summary) unfinished(pkg string) {
+	for _, key := range slices.Sorted(maps.Keys(s.output)) {
+		if strings.HasPrefix(key, pkg+" ") && key != pkg+" " {
+			fmt.Printf("--- ENDED EARLY %s\n%s", key, strings.Join(s.output[key], ""))
+			delete(s.output, key)
+		}
 	}
 }
 
