@@ -117,6 +117,7 @@ func (c *creation) created(l *link, reply *Rlcreate) {
 	if f.where() == nil {
 		from = c.dir // the walk from there has not been told of, and keeps it
 	}
+	c.walked = true // also when that reply never comes
 	from.arrive(l, f, []string{c.message.Name}, reply.QID)
 	f.opened(reply.QID, reply.IOUnit, c.message.Flags)
 	if c.early != nil {

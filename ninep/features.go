@@ -21,9 +21,10 @@ type Features struct {
 	Xattr    Support
 	Lock     Support
 	Statfs   Support
-	// InOrder is that a message finds a fid, and its file, as those about the fid that were sent before it leave it: Twalk, Tlcreate,
-	// Tsetattr, Tgetattr and Tlopen of one need not wait for each other's replies. No message tells, and to try would be the end of some servers. Ours, of which it is known, is
-	// recognised by the data_version of an Rgetattr that did not ask for it, which no other known server gives.
+	// InOrder is that a message finds a fid, and its file, as those about the fid that were sent before it leave it: Twalk,
+	// Tlcreate, Tsetattr, Tgetattr and Tlopen of one need not wait for each other's replies, which may come in any order. No
+	// message tells, and to try would be the end of some servers. Ours, of which it is known, is recognised by the data_version
+	// of an Rgetattr that did not ask for it, which no other known server gives.
 	InOrder Support
 	MaxFids uint32 // number of fids from which on the server refused one; 0: no limit met
 }

@@ -200,6 +200,7 @@ func (f *Fid) clunk(ctx context.Context) error {
 	if !f.end(clunked) {
 		return unix.EBADF
 	}
+	Block(ctx)
 	select {
 	case err := <-clunked:
 		return err

@@ -178,6 +178,7 @@ func (f *Fid) Write(ctx context.Context, p []byte, off int64) (int, error) {
 }
 
 func (f *Fid) transfer(ctx context.Context, p []byte, off int64, write bool) (n int, err error) {
+	Block(ctx)
 	w := waitedIOs.Get().(*waitedIO)
 	w.Buf, w.Offset = p, off
 	f.start(&w.IO, write)

@@ -193,6 +193,50 @@ func TestCreateNewOutOfOrder(t *testing.T) {
 	}
 }
 
+// TestFirstReplyLost loses the connection when all replies to messages sent together have come but that to the walk.
+func TestFirstReplyLost(t *testing.T) {
+	g := newGate(t)
+	ok(t, os.WriteFile(filepath.Join(g.root, "file"), []byte("123"), 0o600))
+	for name, operation := range map[string]func(context.Context, *ninep.Fid) (*ninep.Fid, error){
+		"open": func(ctx context.Context, root *ninep.Fid) (*ninep.Fid, error) {
+			f, _, err := root.WalkOpen(ctx, "file", unix.O_RDWR)
+			return f, err
+		},
+		"create": func(ctx context.Context, root *ninep.Fid) (*ninep.Fid, error) {
+			made, err := root.CreateNew(ctx, "new", unix.O_RDWR, 0o600, 0)
+			return made.Open, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, root := g.open(ninep.Config{})
+			ctx := testContext(t)
+			must(root.Getattr(ctx, ninep.AttrBasic))(t) // tells that the server keeps order
+			var first, over bool
+			g.interceptReplies(func(p *pair, tag uint16, m ninep.Message) bool {
+				switch {
+				case over:
+					return true
+				case !first:
+					first = true
+					return false
+				}
+				p.raw(frame(t, tag, m))
+				if kind := m.Type(); kind == ninep.TypeRlopen || kind == ninep.TypeRwalk { // the last of either
+					over = true
+					_ = p.client.Close()
+				}
+				return false
+			})
+			f := must(operation(ctx, root))(t)
+			g.interceptReplies(nil)
+			if n, err := f.Write(ctx, []byte("123"), 0); n != 3 || err != nil {
+				t.Fatalf("%d bytes written: %v", n, err)
+			}
+			ok(t, has(ctx, f, 3))
+		})
+	}
+}
+
 // has fails unless the fid's file has that many bytes.
 func has(ctx context.Context, f *ninep.Fid, size uint64) error {
 	if f == nil {

@@ -71,3 +71,11 @@ func (f *Fid) opened(qid QID, iounit, flags uint32) {
 	defer f.mu.Unlock()
 	f.qid, f.open, f.iounit, f.flags, f.position = qid, true, iounit, flags, nil
 }
+
+// unopened records that the fid is not open after all: the connection was lost that it was opened on, and it has no place to be opened
+// at again.
+func (f *Fid) unopened() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = false
+}

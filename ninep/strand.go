@@ -18,7 +18,8 @@ type Strand interface {
 
 type strandKey struct{}
 
-// WithStrand returns a context whose calls wait by parking the strand: no other goroutine may use it.
+// WithStrand returns a context whose calls wait by parking the strand, or have it leave where they wait otherwise: for a
+// connection, for memory that is lent, in Read, Write and Clunk. No other goroutine may use it.
 func WithStrand(ctx context.Context, s Strand) context.Context {
 	return context.WithValue(ctx, strandKey{}, s)
 }

@@ -54,6 +54,7 @@ func (f *Fid) visit(ctx context.Context, v *visit) (*Fid, Attr, error) {
 // on makes the visit, or what is left of it, on a link.
 func (v *visit) on(ctx context.Context, l *link) error {
 	if !v.walked {
+		v.to.unopened() // of messages sent together the reply to the last may have come, and the first be lost
 		// Ordered or not, the walk comes first: what follows it fails with it and does no harm.
 		together := l.dialect == DialectL && v.from.session.features.inOrder.load() == Supported
 		if err := v.walk(ctx, l, together); err != nil || together {

@@ -10,8 +10,8 @@ import (
 )
 
 // A short Twrite, or a change of a directory, may have to wait for the disk, and nothing tells beforehand. Mostly it does not, and
-// then to have another worker read meanwhile costs more than the request. So the worker whose turn it is to read answers it and keeps the turn, as if on a lease:
-// when that lasts, a timer hands the turn on in its place.
+// then to have another worker read meanwhile costs more than the request. So the worker whose turn it is to read answers it and
+// keeps the turn, as if on a lease: when that lasts, a timer hands the turn on in its place.
 
 const (
 	// leaseTime is how long a request may hold up the requests behind it, twice that at most.

@@ -27,5 +27,7 @@ type loop interface {
 var threads atomic.Int32
 
 // Threaded reports whether requests are read on goroutines of this process that are locked to their threads, which cannot go
-// over to another goroutine's work ([iter.Pull]). Whoever completes a call for somebody else may be one of those.
+// over to another goroutine's work ([iter.Pull]: the runtime ends the process). Whoever completes a call for somebody else may be
+// one of those, also for a mount without a ring: mounts share sessions, and who submits a call may have others' to complete. So it
+// is asked of the process, not of a mount. A goroutine that is such a thread's is always told so.
 func Threaded() bool { return threads.Load() > 0 }
