@@ -35,12 +35,13 @@ type lease struct {
 // begin gives the worker that has the turn a lease, and returns its number.
 func (l *lease) begin() uint64 {
 	l.last++
-	l.current.Store(l.last)
+	number := l.last // from here on the timer may give the turn, and with it last, to another worker
+	l.current.Store(number)
 	// The timer is not stopped at a lease's end: to set it may have to wake a thread that waits for events.
 	if !l.armed.Swap(true) {
 		l.timer.Reset(leaseTime)
 	}
-	return l.last
+	return number
 }
 
 // end ends a lease and reports whether the worker still has the turn.

@@ -153,7 +153,8 @@ func TestKilledWaiter(t *testing.T) {
 	a, b := twoMounts(t, s)
 	for _, waitOn := range []*mounted{a, b} {
 		f := openRW(t, a.path("f"))
-		check(t, ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, 0, 0))
+		// The kernel releases a file after close(2) has returned, and through the other mount here.
+		lab.Eventually(t, 5*time.Second, func() error { return ofd(f, unix.F_OFD_SETLK, unix.F_WRLCK, 0, 0) })
 		mark := filepath.Join(lab.Dir(t), "got it")
 		p := lab.Child(t, "wait for a lock", waitOn.path("f"), mark)
 		lab.Eventually(t, 5*time.Second, func() error { return inLockWait(p.PID()) })
