@@ -270,15 +270,15 @@ func (v *volume) delete(pods ...*pod) {
 // of the pod first, and unpublishes.
 func (v *volume) cleanUp(pod string) error {
 	sub := v.subPath(pod)
-	if err := unix.Stat(sub, &unix.Stat_t{}); err == nil {
+	if _, err := os.Stat(sub); err == nil {
 		err = unix.Unmount(sub, unix.UMOUNT_NOFOLLOW)
 		if err != nil {
 			return fmt.Errorf("unmount %s: %w", sub, err)
 		}
-	} else if !errors.Is(err, unix.ENOENT) {
+	} else if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("stat %s: %w", sub, err)
 	}
-	if err := unix.Stat(v.target(pod), &unix.Stat_t{}); err != nil {
+	if _, err := os.Stat(v.target(pod)); err != nil {
 		return fmt.Errorf("stat %s: %w", v.target(pod), err)
 	}
 	return untilDone(v.t.Context(), func(ctx context.Context) error { return v.unpublish(ctx, pod) })
