@@ -7,6 +7,7 @@ import (
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/driver/topology"
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
@@ -18,13 +19,13 @@ func (c *Controller) GetCapacity(ctx context.Context, request *csi.GetCapacityRe
 			return &csi.GetCapacityResponse{}, nil
 		}
 	}
-	roads, err := c.roadsOf(request.GetParameters())
+	shares, err := c.sharesOf(request.GetParameters())
 	if err != nil {
 		return nil, err
 	}
 	var total uint64
-	for _, r := range roads {
-		available, err := c.available(ctx, r)
+	for _, p := range shares {
+		available, err := c.available(ctx, p, request.GetAccessibleTopology())
 		if err != nil {
 			return nil, err
 		}
@@ -33,40 +34,39 @@ func (c *Controller) GetCapacity(ctx context.Context, request *csi.GetCapacityRe
 	return &csi.GetCapacityResponse{AvailableCapacity: int64(total)}, nil
 }
 
-// roadsOf returns the road that parameters name; without any parameters, the
-// roads to the configured shares.
-func (c *Controller) roadsOf(values map[string]string) ([]road, error) {
-	if len(values) == 0 {
-		return c.configured()
+// sharesOf returns the parameters of the share that values name; without any
+// values, of the configured shares.
+func (c *Controller) sharesOf(values map[string]string) ([]params.Parameters, error) {
+	if len(values) > 0 {
+		p, err := params.Parse(values)
+		return []params.Parameters{p}, err
 	}
-	p, err := params.Parse(values)
-	if err != nil {
-		return nil, err
-	}
-	r, err := c.roadTo(p)
-	return []road{r}, err
-}
-
-// configured returns the roads to the configured shares.
-func (c *Controller) configured() ([]road, error) {
 	names, err := c.shares.Names()
-	if err != nil {
-		return nil, err
+	all := make([]params.Parameters, len(names))
+	for i, name := range names {
+		all[i].Share = name
 	}
-	var roads []road
-	for _, name := range names {
-		roads = append(roads, road{share: name})
-	}
-	return roads, nil
+	return all, err
 }
 
-// available returns the bytes left at the end of a road, at most MaxInt64.
-func (c *Controller) available(ctx context.Context, r road) (uint64, error) {
+// available returns the bytes, at most MaxInt64, that a share has left for who
+// is at a place; nil: for anybody.
+func (c *Controller) available(ctx context.Context, p params.Parameters, place *csi.Topology) (uint64, error) {
+	r, err := c.roadTo(p)
+	if err != nil {
+		return 0, err
+	}
 	tree, err := c.attachAgain(ctx, r)
 	if err != nil {
 		return 0, err
 	}
 	defer tree.release()
+	if place != nil && c.onSomeNodes(p) {
+		share, err := topology.Identify(ctx, tree.root)
+		if err != nil || !topology.Has(place, topology.Of(share)) {
+			return 0, tree.explain(err)
+		}
+	}
 	statfs, err := tree.root.Statfs(ctx)
 	if err != nil {
 		return 0, tree.explain(err)

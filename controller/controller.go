@@ -8,6 +8,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,10 +17,12 @@ import (
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/csi-9p/csi-9p/driver/topology"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/csi-9p/csi-9p/transport/mtls"
+	"google.golang.org/grpc/codes"
 )
 
 // Options are what a Controller is made with.
@@ -36,6 +39,12 @@ type Options struct {
 	OpenTimeout time.Duration
 	// IdleTime is how long a session that nobody uses stays open; 0: 2 minutes.
 	IdleTime time.Duration
+	// Mounter is the path of the socket at which the mounter of the node that the
+	// controller runs on speaks 9P; empty: the controller runs anywhere.
+	Mounter string
+	// Topology are the shares that not every node has. With a Mounter they are
+	// reached through it, as devices are.
+	Topology topology.Shares
 }
 
 // Controller implements csi.ControllerServer. Its errors wrap their causes;
@@ -44,6 +53,8 @@ type Controller struct {
 	csi.UnimplementedControllerServer
 	shares   *shares.Shares
 	tls      mtls.Source
+	mounter  string // empty, or a path
+	topology topology.Shares
 	sessions *sessions
 	locks    driver.Locks // by volume
 
@@ -65,6 +76,8 @@ func New(o Options) *Controller {
 	return &Controller{
 		shares:   o.Shares,
 		tls:      o.TLS,
+		mounter:  o.Mounter,
+		topology: o.Topology,
 		sessions: newSessions(o.Open, cmp.Or(o.OpenTimeout, 5*time.Second), cmp.Or(o.IdleTime, 2*time.Minute)),
 		seen:     make(map[road]visit),
 	}
@@ -126,7 +139,7 @@ func (c *Controller) attach(ctx context.Context, r road, secrets map[string]stri
 	if err != nil {
 		return nil, r.blame(err)
 	}
-	a, err := c.sessions.attach(ctx, u, tls, r.uid)
+	a, err := c.attachTo(ctx, u, tls, r.uid)
 	if err != nil {
 		return nil, r.blame(err)
 	}
@@ -134,6 +147,31 @@ func (c *Controller) attach(ctx context.Context, r road, secrets map[string]stri
 	c.seen[r.tree()] = visit{r.uid, tls}
 	c.mu.Unlock()
 	return a, nil
+}
+
+// attachTo attaches to the tree of u as uid: through the mounter if it is the
+// node's.
+func (c *Controller) attachTo(ctx context.Context, u dial.URL, tls mtls.Source, uid uint32) (*attachment, error) {
+	if !c.onThisNode(u) {
+		return c.sessions.attach(ctx, u, tls, uid)
+	}
+	a, err := c.sessions.attach(ctx, u.Through(c.mounter), nil, uid)
+	if errors.Is(err, topology.NoDevice) {
+		return nil, driver.Errorf(codes.ResourceExhausted, "this node does not have %s: %w; let the StorageClass's allowedTopologies name its share", u, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("through this node's mounter: %w", err)
+	}
+	a.server = u.String()
+	return a, nil
+}
+
+// onANode reports whether this is one of several controllers, each on a node.
+func (c *Controller) onANode() bool { return c.mounter != "" }
+
+// onThisNode reports whether the node's mounter is the way to a tree.
+func (c *Controller) onThisNode(u dial.URL) bool {
+	return c.onANode() && (u.Scheme == dial.Virtio || c.topology.Contain(u))
 }
 
 // blame adds the share's name to an error of its server's, whose address the
@@ -158,7 +196,7 @@ func (c *Controller) attachAgain(ctx context.Context, r road) (*attachment, erro
 	if !known || u.Scheme != dial.TLS {
 		return c.attach(ctx, r, nil)
 	}
-	a, err := c.sessions.attach(ctx, u, last.tls, r.uid)
+	a, err := c.attachTo(ctx, u, last.tls, r.uid)
 	if err != nil {
 		return nil, r.blame(err)
 	}
@@ -171,13 +209,13 @@ func (c *Controller) resolve(r road) (dial.URL, mtls.Files, error) {
 	if r.share != "" {
 		share, err := c.shares.Lookup(r.share)
 		if err == nil {
-			err = reachable(share.Controller)
+			err = c.reachable(share.Controller)
 		}
 		return share.Controller, share.TLS, err
 	}
 	u, err := dial.Parse(r.url)
 	if err == nil {
-		err = reachable(u)
+		err = c.reachable(u)
 	}
 	if u.Aname == "" {
 		u.Aname = rootAname
@@ -185,13 +223,14 @@ func (c *Controller) resolve(r road) (dial.URL, mtls.Files, error) {
 	return u, mtls.Files{}, err
 }
 
-// reachable refuses a road that ends at a device, which is a node's.
-func reachable(u dial.URL) error {
-	if u.Scheme != dial.Virtio {
+// reachable refuses a road that ends at a device, which is a node's, unless this
+// is the node.
+func (c *Controller) reachable(u dial.URL) error {
+	if u.Scheme != dial.Virtio || c.onThisNode(u) {
 		return nil
 	}
 	return &params.Error{Key: "controllerServer", Reason: fmt.Sprintf("is missing: %s is a device of a node, which the controller cannot drive; "+
-		"export the same tree at tcp://, tls://, unix:// or vsock:// too and name that", u)}
+		"export the same tree at tcp://, tls://, unix:// or vsock:// too and name that, or run the controller on each node with --sessions, beside the mounter", u)}
 }
 
 // credentials are those for a server: of the call's secrets if it has them, else

@@ -8,6 +8,7 @@ import (
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/record"
+	"github.com/csi-9p/csi-9p/driver/topology"
 	"github.com/csi-9p/csi-9p/ninep"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -36,7 +37,7 @@ func (c *Controller) CreateVolume(ctx context.Context, request *csi.CreateVolume
 	if err != nil {
 		return nil, tree.explain(err)
 	}
-	described, err := volumeOf(id, made)
+	described, err := volumeOf(id, made, want.at)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +51,9 @@ func provision(ctx context.Context, root *ninep.Fid, want *wanted) (*record.Reco
 		return nil, err
 	}
 	defer store.Close()
+	if want.at, err = locate(ctx, store, want.onSomeNodes); err != nil {
+		return nil, err
+	}
 	r, err := enter(ctx, store, want)
 	if err != nil || r.State == record.Ready {
 		return r, err
@@ -78,6 +82,9 @@ func (v *onShare) failed(ctx context.Context, err error) error {
 func enter(ctx context.Context, store *record.Store, want *wanted) (*record.Record, error) {
 	r, err := store.Get(ctx, want.record.UUID)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, record.ErrEmpty) {
+		if !topology.Allows(want.topology, want.at) {
+			return nil, elsewhere(want.topology, want.at)
+		}
 		if err = store.Add(ctx, want.record); err == nil {
 			return want.record, nil
 		}
@@ -106,6 +113,8 @@ func (w *wanted) compare(r *record.Record) error {
 		return driver.Errorf(codes.Aborted, "volume %s is being deleted; try again when DeleteVolume has finished", r.Name)
 	case existing != asked || !slices.Equal(r.Directory, w.record.Directory):
 		return driver.Errorf(codes.AlreadyExists, "volume %s exists with other parameters: %v, in %q", r.Name, r.Parameters, r.Directory)
+	case !topology.Allows(w.topology, w.at):
+		return driver.Errorf(codes.AlreadyExists, "volume %s exists: %w", r.Name, elsewhere(w.topology, w.at))
 	case !fits(r.CapacityBytes, w.sizes):
 		return driver.Errorf(codes.AlreadyExists, "volume %s exists with another capacity: %d bytes", r.Name, r.CapacityBytes)
 	}

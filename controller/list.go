@@ -76,6 +76,16 @@ func (c *Controller) known() ([]road, error) {
 	return roads, nil
 }
 
+// configured returns the roads to the configured shares.
+func (c *Controller) configured() ([]road, error) {
+	names, err := c.shares.Names()
+	roads := make([]road, len(names))
+	for i, name := range names {
+		roads[i].share = name
+	}
+	return roads, err
+}
+
 // compareTrees puts shares before servers.
 func compareTrees(a, b road) int {
 	return cmp.Or(cmp.Compare(a.url, b.url), cmp.Compare(a.share, b.share)) // a share has no url
@@ -164,5 +174,9 @@ func (c *Controller) describe(ctx context.Context, store *record.Store, r road, 
 	if err != nil || own.tree() != r.tree() {
 		return nil, err
 	}
-	return volumeOf(own.id(v.Name), v)
+	at, err := locate(ctx, store, c.onSomeNodes(p))
+	if err != nil {
+		return nil, err
+	}
+	return volumeOf(own.id(v.Name), v, at)
 }

@@ -21,6 +21,10 @@ type wanted struct {
 	road   road
 	record *record.Record
 	sizes  *csi.CapacityRange
+
+	topology    *csi.TopologyRequirement
+	onSomeNodes bool          // its share is
+	at          *csi.Topology // what it will be accessible from; known on the share
 }
 
 // parseCreate checks a request by itself, without asking a server.
@@ -44,16 +48,21 @@ func (c *Controller) parseCreate(request *csi.CreateVolumeRequest) (*wanted, err
 	if err != nil {
 		return nil, err
 	}
-	w := &wanted{sizes: request.GetCapacityRange(), record: &record.Record{
-		Version:       record.Version,
-		UUID:          volume.UUID(request.GetName()),
-		Name:          request.GetName(),
-		State:         record.Creating,
-		CapacityBytes: capacity,
-		Parameters:    p.Values(),
-		Directory:     directory,
-		Created:       time.Now().UTC().Truncate(time.Second),
-	}}
+	w := &wanted{
+		sizes:       request.GetCapacityRange(),
+		topology:    request.GetAccessibilityRequirements(),
+		onSomeNodes: c.onSomeNodes(p),
+		record: &record.Record{
+			Version:       record.Version,
+			UUID:          volume.UUID(request.GetName()),
+			Name:          request.GetName(),
+			State:         record.Creating,
+			CapacityBytes: capacity,
+			Parameters:    p.Values(),
+			Directory:     directory,
+			Created:       time.Now().UTC().Truncate(time.Second),
+		},
+	}
 	if w.road, err = c.roadTo(p); err != nil {
 		return nil, err
 	}
@@ -136,13 +145,18 @@ func fits(capacity int64, sizes *csi.CapacityRange) bool {
 	return capacity >= required && (limit == 0 || capacity <= limit)
 }
 
-// volumeOf describes a volume to the caller.
-func volumeOf(id volume.ID, r *record.Record) (*csi.Volume, error) {
+// volumeOf describes a volume to the caller; at is where it is accessible from,
+// nil everywhere.
+func volumeOf(id volume.ID, r *record.Record, at *csi.Topology) (*csi.Volume, error) {
 	values, err := contextOf(r)
 	if err != nil {
 		return nil, err
 	}
-	return &csi.Volume{VolumeId: id.String(), CapacityBytes: r.CapacityBytes, VolumeContext: values}, nil
+	v := &csi.Volume{VolumeId: id.String(), CapacityBytes: r.CapacityBytes, VolumeContext: values}
+	if at != nil {
+		v.AccessibleTopology = []*csi.Topology{at}
+	}
+	return v, nil
 }
 
 // checkEngine refuses a share whose nodes' server the volume's engine cannot mount. A share that is not known is told later.

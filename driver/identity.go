@@ -19,6 +19,11 @@ type IdentityOptions struct {
 	// do; nil: nothing, ever. A server of volumes that is down is no reason: the
 	// plugin would be restarted for it.
 	Ready func(context.Context) error
+	// Topology tells that a volume may be accessible from some nodes only.
+	Topology bool
+	// NodeDeployment tells that each node has a Controller service, for its own
+	// volumes. Nobody expands those: csi-resizer asks a central one.
+	NodeDeployment bool
 }
 
 // Identity implements the CSI Identity service.
@@ -43,14 +48,20 @@ func (i *Identity) GetPluginInfo(context.Context, *csi.GetPluginInfoRequest) (*c
 // GetPluginCapabilities implements csi.IdentityServer. It tells of the plugin as a whole, whichever of its sockets is
 // asked: there is a Controller service, and volumes can be expanded while they are in use.
 func (i *Identity) GetPluginCapabilities(context.Context, *csi.GetPluginCapabilitiesRequest) (*csi.GetPluginCapabilitiesResponse, error) {
-	return &csi.GetPluginCapabilitiesResponse{Capabilities: []*csi.PluginCapability{
-		{Type: &csi.PluginCapability_Service_{Service: &csi.PluginCapability_Service{
-			Type: csi.PluginCapability_Service_CONTROLLER_SERVICE,
-		}}},
-		{Type: &csi.PluginCapability_VolumeExpansion_{VolumeExpansion: &csi.PluginCapability_VolumeExpansion{
-			Type: csi.PluginCapability_VolumeExpansion_ONLINE,
-		}}},
-	}}, nil
+	capabilities := []*csi.PluginCapability{service(csi.PluginCapability_Service_CONTROLLER_SERVICE)}
+	if i.options.Topology {
+		capabilities = append(capabilities, service(csi.PluginCapability_Service_VOLUME_ACCESSIBILITY_CONSTRAINTS))
+	}
+	if !i.options.NodeDeployment {
+		capabilities = append(capabilities, &csi.PluginCapability{Type: &csi.PluginCapability_VolumeExpansion_{
+			VolumeExpansion: &csi.PluginCapability_VolumeExpansion{Type: csi.PluginCapability_VolumeExpansion_ONLINE},
+		}})
+	}
+	return &csi.GetPluginCapabilitiesResponse{Capabilities: capabilities}, nil
+}
+
+func service(t csi.PluginCapability_Service_Type) *csi.PluginCapability {
+	return &csi.PluginCapability{Type: &csi.PluginCapability_Service_{Service: &csi.PluginCapability_Service{Type: t}}}
 }
 
 // Probe implements csi.IdentityServer. What is missing is codes.FailedPrecondition (CSI spec, "Probe Errors": missing

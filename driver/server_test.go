@@ -118,6 +118,34 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// The capabilities follow from where the services run.
+func TestPluginCapabilities(t *testing.T) {
+	for _, test := range []struct {
+		options driver.IdentityOptions
+		want    string
+	}{
+		{driver.IdentityOptions{}, "CONTROLLER_SERVICE ONLINE"},
+		{driver.IdentityOptions{Topology: true}, "CONTROLLER_SERVICE VOLUME_ACCESSIBILITY_CONSTRAINTS ONLINE"},
+		{driver.IdentityOptions{Topology: true, NodeDeployment: true}, "CONTROLLER_SERVICE VOLUME_ACCESSIBILITY_CONSTRAINTS"},
+	} {
+		response, err := driver.NewIdentity(test.options).GetPluginCapabilities(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range response.GetCapabilities() {
+			if s := c.GetService(); s != nil {
+				got = append(got, s.GetType().String())
+			} else {
+				got = append(got, c.GetVolumeExpansion().GetType().String())
+			}
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%+v: %v, want %s", test.options, got, test.want)
+		}
+	}
+}
+
 func TestNotReady(t *testing.T) {
 	missing := errors.New("the mounter is away")
 	identity := driver.NewIdentity(driver.IdentityOptions{Name: "x", Ready: func(context.Context) error { return missing }})

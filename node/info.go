@@ -7,8 +7,12 @@ import (
 )
 
 // NodeGetInfo implements csi.NodeServer.
-func (s *Service) NodeGetInfo(context.Context, *csi.NodeGetInfoRequest) (*csi.NodeGetInfoResponse, error) {
-	return &csi.NodeGetInfoResponse{NodeId: s.options.NodeID}, nil
+func (s *Service) NodeGetInfo(ctx context.Context, _ *csi.NodeGetInfoRequest) (*csi.NodeGetInfoResponse, error) {
+	shares, err := s.options.Topology.Topology(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &csi.NodeGetInfoResponse{NodeId: s.options.NodeID, AccessibleTopology: shares}, nil
 }
 
 // NodeGetCapabilities implements csi.NodeServer.

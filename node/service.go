@@ -21,6 +21,7 @@ import (
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/shares"
+	"github.com/csi-9p/csi-9p/driver/topology"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
 	"github.com/csi-9p/csi-9p/node/v9fs"
@@ -49,6 +50,8 @@ type Options struct {
 	Mounter Mounter        // the node's
 	Shares  *shares.Shares // the shares that volumes may name
 	Kernel  *v9fs.Mounts   // the volumes of engine: kernel; nil: there are none
+
+	Topology topology.Node // the shares that not every node has
 }
 
 // Service implements the CSI Node service. It is safe for concurrent use; calls

@@ -21,7 +21,8 @@ import (
 type nodeFlags struct {
 	endpoint, nodeID, mounter, driverName, config, kernelMounts string
 
-	http httpFlags
+	http     httpFlags
+	topology topologyFlags
 }
 
 func nodeCommand() *cobra.Command {
@@ -46,6 +47,7 @@ kubelet's questions.`,
 	cmd.Flags().StringVar(&flags.driverName, "drivername", driver.DefaultName, "name that the driver registers under")
 	cmd.Flags().StringVar(&flags.config, "config", "", "YAML file with the shares that volumes name by the parameter share")
 	cmd.Flags().StringVar(&flags.kernelMounts, "kernel-mounts", "", "directory for the mounts of volumes with engine: kernel, below the kubelet's; without it there are none")
+	flags.topology.add(cmd.Flags(), "to ask those of --topology-share through")
 	flags.http.add(cmd.Flags())
 	return cmd
 }
@@ -66,6 +68,12 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 		return err
 	}
 	options := node.Options{Name: flags.driverName, NodeID: flags.nodeID, Mounter: &mounter.Client{Path: control}, Shares: known}
+	if options.Topology, err = flags.topology.node(); err != nil {
+		return err
+	}
+	if len(flags.topology.shares) > 0 && flags.topology.sessions == "" {
+		return fmt.Errorf("%w: --topology-share needs --sessions, to ask the shares who they are", errUsage)
+	}
 	if flags.kernelMounts != "" {
 		if options.Kernel, err = v9fs.New(flags.kernelMounts, mountpoint.Mounter{}); err != nil {
 			return fmt.Errorf("%w: --kernel-mounts: %w", errUsage, err)
@@ -87,7 +95,7 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 		return err
 	}
 	klog.FromContext(ctx).Info("Node service is ready", "endpoint", flags.endpoint, "node", flags.nodeID, "version", version())
-	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.driverName, Version: version(), Ready: service.Ready})
+	identity := driver.NewIdentity(driver.IdentityOptions{Name: flags.driverName, Version: version(), Ready: service.Ready, Topology: len(options.Topology.Shares) > 0})
 	services := driver.Services{Observe: registry.Operations(flags.driverName), Register: func(r grpc.ServiceRegistrar) {
 		csi.RegisterIdentityServer(r, identity)
 		csi.RegisterNodeServer(r, service)

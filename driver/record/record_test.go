@@ -167,3 +167,16 @@ func TestDecodeClaimHostile(t *testing.T) {
 		}
 	}
 }
+
+func FuzzDecodeShare(f *testing.F) {
+	id := sample().UUID.String()
+	f.Add([]byte(`{"version": 1, "uuid": "` + id + `"}`))
+	f.Add([]byte(`{"version": 1, "uuid": "` + uuid.Nil.String() + `"}`))
+	f.Add([]byte(`{"version": 1, "uuid": "../x", "x": 1}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		id, err := record.DecodeShare(data)
+		if (err == nil) != (id != uuid.Nil) || err != nil && !errors.Is(err, record.ErrCorrupt) {
+			t.Fatalf("%s is read as %s, %v", data, id, err)
+		}
+	})
+}

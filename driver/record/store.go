@@ -21,6 +21,7 @@ const private = 0o700
 // several processes as well. Files appear in it whole or not at all: they are
 // written aside and linked or renamed into place.
 type Store struct {
+	top     *ninep.Fid // has the others, and shareFile
 	volumes *ninep.Fid // UUID.json: a Record each
 	dirs    *ninep.Fid // SHA-256 of a directory's path: a Claim each
 	tmp     *ninep.Fid // files being written
@@ -46,8 +47,7 @@ func open(ctx context.Context, root *ninep.Fid, dir func(context.Context, *ninep
 	if err != nil {
 		return nil, err
 	}
-	defer top.Drop()
-	s := new(Store)
+	s := &Store{top: top}
 	for _, d := range []struct {
 		name string
 		fid  **ninep.Fid
@@ -62,7 +62,7 @@ func open(ctx context.Context, root *ninep.Fid, dir func(context.Context, *ninep
 
 // Close lets go of the store. It does not wait for the server.
 func (s *Store) Close() {
-	for _, fid := range []*ninep.Fid{s.volumes, s.dirs, s.tmp, s.New, s.Trash} {
+	for _, fid := range []*ninep.Fid{s.top, s.volumes, s.dirs, s.tmp, s.New, s.Trash} {
 		if fid != nil {
 			fid.Drop()
 		}

@@ -290,6 +290,11 @@ func (u URL) String() string {
 	return s
 }
 
+// Through is the way to u by the process that has the sessions to it, which speaks
+// 9P at a unix socket for who attaches there by u (csi-9p mounter
+// --sessions-listen): a server like any other, whose tree has u for its name.
+func (u URL) Through(socket string) URL { return URL{Scheme: Unix, Path: socket, Aname: u.String()} }
+
 // Address is where a tcp or tls URL points, as package net takes it.
 func (u URL) Address() string {
 	return net.JoinHostPort(u.Host, strconv.FormatUint(uint64(u.Port), 10))
