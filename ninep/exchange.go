@@ -26,6 +26,7 @@ type request struct {
 	in    []byte  // where the data of Rread or Rreaddir goes, as many bytes as asked for
 	out   []byte  // the data of Twrite
 	fids  [2]*Fid // those that the message names; they stay bound until its outcome is known
+	stays bool    // a cancelled sender waits for the outcome, as whoever lends memory does
 
 	// settle is told the outcome once, before the sender is: it applies what the server did to the client's
 	// books, also for a sender that has gone. It runs before the link's Lost is closed and must not block.
@@ -186,8 +187,8 @@ func (x *exchange) wait(ctx context.Context) (int, error) {
 			x.recycle()
 			return 0, ctx.Err()
 		}
-		lent := x.request.in != nil || x.request.out != nil
-		if !lent && x.state.CompareAndSwap(exchangeWaiting, exchangeLeft) {
+		stays := x.request.stays || x.request.in != nil || x.request.out != nil
+		if !stays && x.state.CompareAndSwap(exchangeWaiting, exchangeLeft) {
 			return 0, ctx.Err()
 		}
 		Block(ctx)

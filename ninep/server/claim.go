@@ -96,7 +96,7 @@ func (c *conn) hold(r *request, num ninep.FID, role role) error {
 	if role == end {
 		c.fids.remove(f)
 	}
-	r.holds[r.held] = hold{fid: f, role: role, ready: f.gate.line(role != use)}
+	r.holds[r.held] = hold{fid: f, role: role, ready: f.gate.Line(role != use)}
 	r.held++
 	return nil
 }
@@ -111,7 +111,7 @@ func (c *conn) leave(r *request) {
 			c.fids.remove(h.fid)
 			c.fids.release(h.fid)
 		}
-		h.fid.gate.leave()
+		h.fid.gate.Leave()
 	}
 	r.held = 0
 }

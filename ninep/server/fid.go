@@ -7,12 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/ninep/gate"
 )
 
 // fid is one number that a client uses for a file. Its file may be used inside the gate only.
 type fid struct {
 	num  ninep.FID
-	gate gate
+	gate gate.Gate
 	file *file // nil while it is not bound, and after it was given back
 	gone bool  // it was released
 }

@@ -19,8 +19,8 @@ import (
 // take its answer.
 const requestTimeout = 5 * time.Second
 
-// Listen opens the control socket at endpoint, unix:///path, for root and this
-// process's user alone. A socket that a dead mounter left behind is replaced;
+// Listen opens a socket of the mounter's at endpoint, unix:///path, for root and
+// this process's user alone. A socket that a dead mounter left behind is replaced;
 // one that is listened on is an error.
 func Listen(ctx context.Context, endpoint string) (*net.UnixListener, error) {
 	listener, err := driver.Listen(ctx, endpoint)
@@ -38,8 +38,14 @@ func Listen(ctx context.Context, endpoint string) (*net.UnixListener, error) {
 // those under way, whose contexts end too. It closes the listener. The volumes
 // stay: see Volumes.Close.
 func Serve(ctx context.Context, listener *net.UnixListener, volumes *Volumes) error {
-	var calls sync.WaitGroup
-	defer calls.Wait()
+	return acceptAll(ctx, listener, func(ctx context.Context, conn *net.UnixConn) { exchange(ctx, conn, volumes) })
+}
+
+// acceptAll has each connection served until ctx ends, and waits for that. It closes
+// the listener.
+func acceptAll(ctx context.Context, listener *net.UnixListener, serve func(context.Context, *net.UnixConn)) error {
+	var serving sync.WaitGroup
+	defer serving.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
@@ -51,12 +57,12 @@ func Serve(ctx context.Context, listener *net.UnixListener, volumes *Volumes) er
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM):
-			klog.FromContext(ctx).Error(err, "Cannot accept on the control socket")
+			klog.FromContext(ctx).Error(err, "Cannot accept on a socket", "socket", listener.Addr().String())
 			pause(ctx, 100*time.Millisecond)
 		case err != nil:
-			return fmt.Errorf("control socket: %w", err)
+			return fmt.Errorf("socket %s: %w", listener.Addr(), err)
 		default:
-			calls.Go(func() { exchange(ctx, conn, volumes) })
+			serving.Go(func() { serve(ctx, conn) })
 		}
 	}
 }

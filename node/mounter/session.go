@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +49,7 @@ type session struct {
 	arena  *transport.Arena
 	locks  *ninefs.LockTable
 	fids   *ninefs.FidCache
+	lent   *transport.Flow // of who uses the session through the gateway
 }
 
 // sessions are those that are open. The zero value is ready.
@@ -59,13 +62,16 @@ type sessions struct {
 }
 
 // get returns the session for a volume on the server of url, opened if it is
-// the first. put gives it back. A session that is lost because the ends are not
-// set up for each other is no session: its users wait for people.
-func (s *sessions) get(ctx context.Context, url dial.URL, o dial.Options, spec Spec) (*session, error) {
+// the first. put gives it back. A device bears one session, which is as its first
+// volume wants it. A session that is lost because the ends are not set up for each
+// other is no session: its users wait for people.
+func (s *sessions) get(ctx context.Context, url dial.URL, o dial.Options, p params.Parameters) (*session, error) {
 	url.Aname = ""
 	tls := o.TLS
-	p := spec.Context.Parameters
 	key := sessionKey{server: url.String(), dialect: p.Dialect, reconnectTimeout: p.ReconnectTimeout}
+	if url.Scheme == dial.Virtio {
+		key = sessionKey{server: key.server}
+	}
 	if tls != nil {
 		key.credentials = tls.Identity()
 	}
@@ -74,7 +80,7 @@ func (s *sessions) get(ctx context.Context, url dial.URL, o dial.Options, spec S
 		if first {
 			got.err = got.connect(ctx, &dialer{
 				url: url, tls: tls, unsafeDMA: o.AllowUnsafeDMA, logger: klog.FromContext(ctx).WithValues("server", key.server),
-			})
+			}, p)
 			close(got.ready)
 		}
 		err := got.wait(ctx)
@@ -150,8 +156,25 @@ func (s *sessions) put(got *session) {
 	}
 	s.mu.Unlock()
 	if last && got.Session != nil {
-		_ = got.Close() // the server is told nothing that it does not learn from the connection's end
-		_ = got.arena.Close()
+		got.end()
+	}
+}
+
+// end closes a session that was opened, to its users too.
+func (s *session) end() {
+	_ = s.Close() // the server is told nothing that it does not learn from the connection's end
+	_ = s.arena.Close()
+}
+
+// close ends the sessions that are still open.
+func (s *sessions) close() {
+	s.mu.Lock()
+	open := slices.Collect(maps.Values(s.open))
+	s.mu.Unlock()
+	for _, one := range open {
+		if one.opened() {
+			one.end()
+		}
 	}
 }
 
@@ -167,9 +190,9 @@ func (s *session) failed() bool {
 
 // connect opens the session. Its arena is of memory that the connection's
 // transport reaches.
-func (s *session) connect(ctx context.Context, d *dialer) error {
+func (s *session) connect(ctx context.Context, d *dialer, p params.Parameters) error {
 	opened, err := ninep.Open(ctx, ninep.Config{
-		Dial: d.dial, Dialects: dialects(s.key.dialect), ReconnectTimeout: s.key.reconnectTimeout, Changed: d.changed,
+		Dial: d.dial, Dialects: dialects(p.Dialect), ReconnectTimeout: p.ReconnectTimeout, Changed: d.changed,
 	})
 	if err != nil {
 		return err
@@ -179,7 +202,7 @@ func (s *session) connect(ctx context.Context, d *dialer) error {
 		return errors.Join(err, opened.Close())
 	}
 	s.Session, s.dialer, s.arena = opened, d, arena
-	s.locks, s.fids = ninefs.NewLockTable(), ninefs.NewFidCache(mostFids)
+	s.locks, s.fids, s.lent = ninefs.NewLockTable(), ninefs.NewFidCache(mostFids), transport.NewFlow(lentBytes)
 	return nil
 }
 
@@ -192,8 +215,12 @@ func dialects(d params.Dialect) []ninep.Dialect {
 	return []ninep.Dialect{exact}
 }
 
-// suits checks what a volume demands of the transport.
+// suits checks what a volume demands of the session.
 func (s *session) suits(p params.Parameters) error {
+	if spoken := s.Dialect().String(); p.Dialect != params.DialectAuto && string(p.Dialect) != spoken {
+		return fmt.Errorf("%w: dialect=%s: the device's session, which all its volumes share, speaks %s; use that, or %s",
+			ErrSpec, p.Dialect, spoken, params.DialectAuto)
+	}
 	if p.ZeroCopy == params.ZeroCopyRequire && !s.dialer.copiesNothing() {
 		return fmt.Errorf("%w: zeroCopy=%s: its transport copies what it carries; use zeroCopy=%s",
 			ErrSpec, params.ZeroCopyRequire, params.ZeroCopyAuto)

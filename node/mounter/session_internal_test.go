@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/ninep"
 )
 
 func TestZeroCopyIsRequired(t *testing.T) {
 	required := params.Defaults()
 	required.ZeroCopy = params.ZeroCopyRequire
-	copies, direct := &session{dialer: new(dialer)}, &session{dialer: &dialer{zeroCopy: true}}
+	speaking := new(ninep.Session) // 9P2000.L
+	copies, direct := &session{Session: speaking, dialer: new(dialer)}, &session{Session: speaking, dialer: &dialer{zeroCopy: true}}
 	if err := copies.suits(required); !errors.Is(err, ErrSpec) {
 		t.Errorf("on a transport that copies: %v, want ErrSpec", err)
 	}

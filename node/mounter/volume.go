@@ -78,7 +78,7 @@ func prepare(ctx context.Context, sessions *sessions, spec Spec, o Options) (*Vo
 		return nil, err
 	}
 	spec.TLS = Credentials{} // the session has them: nobody else is to see them
-	s, err := sessions.get(ctx, url, dial.Options{TLS: tls, AllowUnsafeDMA: o.AllowUnsafeDMA}, spec)
+	s, err := sessions.get(ctx, url, dial.Options{TLS: tls, AllowUnsafeDMA: o.AllowUnsafeDMA}, spec.Context.Parameters)
 	if err != nil {
 		return nil, spec.blame(err)
 	}

@@ -17,7 +17,8 @@ import (
 // Volumes are the volumes of a node. The zero value is ready; it is safe for
 // concurrent use. Calls on one volume come one after the other.
 type Volumes struct {
-	// Linger is how long a prepared volume waits for Serve; 0: a minute.
+	// Linger is how long a prepared volume waits for Serve, and a session that was
+	// lent for the next client; 0: a minute.
 	Linger time.Duration
 	Options
 
@@ -164,7 +165,7 @@ func (vs *Volumes) Resize(id string, bytes int64) error {
 	return nil
 }
 
-// Close ends all volumes: their connections, whoever uses them, and their
+// Close ends all volumes: their connections, whoever uses them, and all
 // sessions. Requests under way have until ctx ends. Nothing may be prepared
 // meanwhile or after.
 func (vs *Volumes) Close(ctx context.Context) error {
@@ -180,6 +181,7 @@ func (vs *Volumes) Close(ctx context.Context) error {
 	}
 	closing.Wait()
 	vs.watchers.Wait()
+	vs.sessions.close() // those that are lent
 	return errors.Join(errs...)
 }
 

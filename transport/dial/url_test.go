@@ -52,6 +52,21 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestThrough: the way through a socket is a URL, from which the server's comes back.
+func TestThrough(t *testing.T) {
+	for _, test := range goodURLs {
+		u := test.want
+		got, err := dial.Parse(u.Through("/run/sessions.sock").String())
+		if err != nil || got.Scheme != dial.Unix || got.Path != "/run/sessions.sock" {
+			t.Errorf("%s through a socket: %+v, %v", u, got, err)
+			continue
+		}
+		if back, err := dial.Parse(got.Aname); err != nil || back != u {
+			t.Errorf("%s comes back as %+v, %v", u, back, err)
+		}
+	}
+}
+
 var badURLs = []struct{ in, part, form string }{
 	{"", "must begin with tcp://", ""},
 	{"nas:564", "must begin with tcp://", ""},

@@ -1,11 +1,13 @@
-package server
+// Package gate keeps the requests at one fid in the order in which they came.
+package gate
 
 import "sync"
 
-// gate lets requests at a fid in the order in which they were received: those that only use its state side by side,
+// Gate lets requests at a fid in the order in which they were received: those that only use its state side by side,
 // those that change it alone. Places are taken by the connection's reader, which is one at a time, so a request only
 // ever waits for requests that were received before it and that are already being worked on: there is no deadlock.
-type gate struct {
+// The zero value is ready.
+type Gate struct {
 	mu      sync.Mutex
 	inside  int  // requests let in and not yet out
 	alone   bool // the one inside wants to be alone
@@ -17,8 +19,8 @@ type place struct {
 	ready chan struct{}
 }
 
-// line takes a place. It returns nil if the request is in at once, else what is closed when its turn has come.
-func (g *gate) line(alone bool) <-chan struct{} {
+// Line takes a place. It returns nil if the request is in at once, else what is closed when its turn has come.
+func (g *Gate) Line(alone bool) <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.waiting) == 0 && g.open(alone) {
@@ -31,8 +33,8 @@ func (g *gate) line(alone bool) <-chan struct{} {
 	return p.ready
 }
 
-// leave gives the place back and lets in whose turn it is.
-func (g *gate) leave() {
+// Leave gives the place back and lets in whose turn it is.
+func (g *Gate) Leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside--
@@ -48,6 +50,6 @@ func (g *gate) leave() {
 	}
 }
 
-func (g *gate) open(alone bool) bool {
+func (g *Gate) open(alone bool) bool {
 	return g.inside == 0 || !alone && !g.alone
 }
