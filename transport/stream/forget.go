@@ -6,16 +6,16 @@ import "github.com/csi-9p/csi-9p/transport"
 // completes with that reply.
 func (c *Conn) Forget(tag uint16) {
 	c.mu.Lock()
-	e := c.table.get(tag)
-	if e == nil || e.call == c.receiving || c.err != nil {
+	e := c.tags.Get(tag)
+	if e == nil || e.Call == c.receiving || c.err != nil {
 		c.mu.Unlock()
 		return
 	}
-	call := e.call
-	if e.state == writing {
-		call.Err, e.state = transport.ErrForgotten, over
+	call := e.Call
+	if e.State == writing {
+		call.Err, e.State = transport.ErrForgotten, over
 	}
-	if e.state != sent {
+	if e.State != sent {
 		c.mu.Unlock()
 		return
 	}

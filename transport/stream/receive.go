@@ -38,12 +38,12 @@ func (c *Conn) receive() error {
 func (c *Conn) outstanding(tag uint16) (*transport.Call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.table.get(tag)
-	if e == nil || e.state != sent && e.state != writing {
+	e := c.tags.Get(tag)
+	if e == nil || e.State != sent && e.State != writing {
 		return nil, violation("a reply to tag %d, which is not outstanding", tag)
 	}
-	c.receiving = e.call
-	return e.call, nil
+	c.receiving = e.Call
+	return e.Call, nil
 }
 
 // take receives the reply that begins in the buffer into call.
@@ -116,9 +116,9 @@ func (c *Conn) takePayload(call *transport.Call, size int) error {
 func (c *Conn) complete(call *transport.Call) {
 	c.mu.Lock()
 	c.receiving = nil
-	e := c.table.get(call.Tag)
-	if e.state == writing {
-		e.state = over
+	e := c.tags.Get(call.Tag)
+	if e.State == writing {
+		e.State = over
 		c.mu.Unlock()
 		return
 	}

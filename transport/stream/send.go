@@ -79,7 +79,7 @@ func (c *Conn) startWriting() bool {
 // caller holds c.mu.
 func (c *Conn) admit() {
 	for call := c.window.Pop(); call != nil; call = c.window.Pop() {
-		c.table.get(call.Tag).state = ready
+		c.tags.Get(call.Tag).State = ready
 		if call.Urgent {
 			c.urgent.Push(call)
 		} else {
@@ -100,7 +100,7 @@ func (c *Conn) load() bool {
 		if call == nil {
 			break
 		}
-		c.table.get(call.Tag).state = writing
+		c.tags.Get(call.Tag).State = writing
 		if due(call) >= placeFrom {
 			c.in.large.Add(1)
 		}
@@ -174,12 +174,12 @@ func (c *Conn) endBatch() {
 		return
 	}
 	for _, call := range c.batch.calls {
-		e := c.table.get(call.Tag)
-		if e.state == over {
+		e := c.tags.Get(call.Tag)
+		if e.State == over {
 			c.retire(e)
 			c.ended.Push(call)
 		} else {
-			e.state = sent
+			e.State = sent
 		}
 	}
 	c.batch.reset()
@@ -192,10 +192,10 @@ func due(call *transport.Call) int {
 
 // retire takes a call that was replied to out of the books. The caller holds
 // c.mu.
-func (c *Conn) retire(e *entry) {
-	if due(e.call) >= placeFrom {
+func (c *Conn) retire(e *transport.Tagged[state]) {
+	if due(e.Call) >= placeFrom {
 		c.in.large.Add(-1)
 	}
-	c.window.Release(e.call)
-	c.table.drop(e)
+	c.window.Release(e.Call)
+	c.tags.Drop(e)
 }

@@ -50,6 +50,17 @@ type Options struct {
 	Shared int64
 }
 
+// state is how far a call has come.
+type state uint8
+
+const (
+	waiting state = iota // in the window's queues
+	ready                // admitted, to be sent
+	writing              // in the writer's batch
+	sent                 // wholly written
+	over                 // it ended while it was in the batch: the writer completes it
+)
+
 // Conn is a transport.Conn on a byte stream.
 type Conn struct {
 	conn   net.Conn
@@ -68,7 +79,7 @@ type Conn struct {
 
 	mu         sync.Mutex
 	idle       sync.Cond // what run waits for may have come true
-	table      table
+	tags       transport.Tags[state]
 	window     *transport.Window
 	urgent     transport.Queue // admitted, not yet in a batch
 	ready      transport.Queue // likewise
@@ -141,7 +152,7 @@ func (c *Conn) Submit(call *transport.Call) {
 	c.mu.Lock()
 	err := c.check(call)
 	if err == nil {
-		c.table.put(call)
+		c.tags.Put(call)
 		c.window.Push(call)
 	}
 	mine := !call.More && c.startWriting()
@@ -163,7 +174,7 @@ func (c *Conn) check(call *transport.Call) error {
 	if err := call.Check(c.msize.Load()); err != nil {
 		return err
 	}
-	if c.table.get(call.Tag) != nil {
+	if c.tags.Get(call.Tag) != nil {
 		return fmt.Errorf("%w: tag %d is in use", transport.ErrInvalidCall, call.Tag)
 	}
 	return nil
@@ -172,12 +183,12 @@ func (c *Conn) check(call *transport.Call) error {
 // Withdraw implements transport.Conn.
 func (c *Conn) Withdraw(call *transport.Call) bool {
 	c.mu.Lock()
-	e := c.table.get(call.Tag)
-	if e == nil || e.call != call || c.err != nil {
+	e := c.tags.Get(call.Tag)
+	if e == nil || e.Call != call || c.err != nil {
 		c.mu.Unlock()
 		return false
 	}
-	switch e.state {
+	switch e.State {
 	case waiting:
 		c.window.Remove(call)
 	case ready:
@@ -189,7 +200,7 @@ func (c *Conn) Withdraw(call *transport.Call) bool {
 		c.mu.Unlock()
 		return false
 	}
-	c.table.drop(e)
+	c.tags.Drop(e)
 	mine := c.startWriting() // calls behind this one may fit now
 	c.mu.Unlock()
 	if mine {
@@ -245,8 +256,8 @@ func (c *Conn) run() {
 		c.idle.Wait()
 	}
 	var done transport.Queue
-	for e := range c.table.all() {
-		call, state := e.call, e.state
+	for e := range c.tags.All() {
+		call, state := e.Call, e.State
 		if state == waiting {
 			c.window.Remove(call)
 		} else {
@@ -257,7 +268,7 @@ func (c *Conn) run() {
 		if state != over {
 			call.N, call.Err = 0, c.err
 		}
-		c.table.drop(e)
+		c.tags.Drop(e)
 		done.Push(call)
 	}
 	c.mu.Unlock()

@@ -58,7 +58,7 @@ type Conn struct {
 	chunks     []shared
 	reserve    int // descriptors that none but urgent calls may take
 	window     *transport.Window
-	table      table
+	tags       transport.Tags[state]
 	pending    *slot // admitted: waits for chunks or descriptors
 	posting    bool  // someone is the poster
 	completing int   // calls of Forget and Withdraw that are not done
@@ -66,6 +66,16 @@ type Conn struct {
 }
 
 var _ transport.Conn = (*Conn)(nil)
+
+// state is where a call is.
+type state struct {
+	slot      *slot // nil: it waits in the window, or was returned
+	forgotten bool  // there will be no reply
+	returned  bool  // the device has handed it back without one
+}
+
+// waits reports whether the call has not been admitted.
+func (s state) waits() bool { return s.slot == nil && !s.returned }
 
 // Submit implements transport.Conn.
 func (c *Conn) Submit(call *transport.Call) {
@@ -77,7 +87,7 @@ func (c *Conn) Submit(call *transport.Call) {
 		call.Done.Complete(call)
 		return
 	}
-	c.table.put(call)
+	c.tags.Put(call)
 	c.window.Push(call)
 	mine := c.startPosting()
 	c.mu.Unlock()
@@ -100,7 +110,7 @@ func (c *Conn) check(call *transport.Call) error {
 			transport.ErrInvalidCall, cap(call.Reply), transport.PayloadHeadSize)
 	case call.Urgent && (len(call.Out)+len(call.In) > 0 || len(call.Head) > outRoom || cap(call.Reply) > inRoom):
 		return fmt.Errorf("%w: an urgent message is a short one", transport.ErrInvalidCall)
-	case c.table.get(call.Tag) != nil:
+	case c.tags.Get(call.Tag) != nil:
 		return fmt.Errorf("%w: tag %d is in use", transport.ErrInvalidCall, call.Tag)
 	}
 	return nil
@@ -109,22 +119,22 @@ func (c *Conn) check(call *transport.Call) error {
 // Withdraw implements transport.Conn.
 func (c *Conn) Withdraw(call *transport.Call) bool {
 	c.mu.Lock()
-	e := c.table.get(call.Tag)
+	e := c.tags.Get(call.Tag)
 	switch {
-	case e == nil || e.call != call || c.err != nil:
+	case e == nil || e.Call != call || c.err != nil:
 		c.mu.Unlock()
 		return false
-	case e.slot == nil:
+	case e.State.waits():
 		c.window.Remove(call)
-	case e.slot == c.pending:
+	case e.State.slot != nil && e.State.slot == c.pending:
 		c.pending = nil
-		c.release(e.slot)
+		c.release(e.State.slot)
 		c.window.Release(call)
 	default:
 		c.mu.Unlock()
 		return false
 	}
-	c.table.drop(e)
+	c.tags.Drop(e)
 	mine := c.startPosting() // calls behind this one may fit now
 	c.mu.Unlock()
 	if mine {
@@ -138,17 +148,17 @@ func (c *Conn) Withdraw(call *transport.Call) bool {
 // hw/9pfs/9p.c: pdu_complete). What it has not handed back is still its own.
 func (c *Conn) Forget(tag uint16) {
 	c.mu.Lock()
-	e := c.table.get(tag)
-	if e == nil || c.err != nil || e.slot == nil && !e.returned {
+	e := c.tags.Get(tag)
+	if e == nil || c.err != nil || e.State.waits() {
 		c.mu.Unlock()
 		return
 	}
-	if !e.returned {
-		e.forgotten = true
+	if !e.State.returned {
+		e.State.forgotten = true
 		c.mu.Unlock()
 		return
 	}
-	call := e.call
+	call := e.Call
 	call.Err = transport.ErrForgotten
 	c.retire(e)
 	mine := c.startPosting()

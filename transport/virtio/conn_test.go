@@ -357,6 +357,29 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// TestWithdrawAfterReturn: what a device hands back without a reply was sent, so that it is not taken back but forgotten, and its
+// room is another's after that.
+func TestWithdrawAfterReturn(t *testing.T) {
+	r := newRig(t, devices["small and plain"], virtio.Options{})
+	for range 2 * r.Traits().Slots {
+		call := r.read(5, make([]byte, 10))
+		r.Submit(call)
+		r.element(t).Return(0)
+		r.Submit(r.short(tclunk, 6, 0, 0, 0, 0)) // behind it on the ring
+		r.element(t).Reply(message(tclunk+1, 6, 7))
+		if got := r.done.wait(t); got.Tag != 6 || got.Err != nil {
+			t.Fatalf("tag %d: %v", got.Tag, got.Err)
+		}
+		if r.Withdraw(call) {
+			t.Fatal("a call that the device has had was taken back")
+		}
+		r.Forget(5)
+		if got := r.done.wait(t); got != call || !errors.Is(got.Err, transport.ErrForgotten) {
+			t.Fatalf("tag %d: %v", got.Tag, got.Err)
+		}
+	}
+}
+
 // TestOwnership: whatever ends a connection, no call is complete before the device has confirmed its reset, and the device
 // writes to none of its memory after that.
 func TestOwnership(t *testing.T) {

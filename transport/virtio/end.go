@@ -1,6 +1,10 @@
 package virtio
 
-import "time"
+import (
+	"time"
+
+	"github.com/csi-9p/csi-9p/transport"
+)
 
 // Time between attempts to reset a device that does not confirm it.
 const (
@@ -25,15 +29,18 @@ func (c *Conn) bury() {
 	_ = c.free() // it is a mapping of ours
 
 	c.mu.Lock()
-	calls, err := c.table.empty(), c.err
-	c.mu.Unlock()
-	for _, call := range calls {
+	var done transport.Queue
+	for e := range c.tags.All() {
+		call := e.Call
 		if !c.window.Remove(call) {
 			c.window.Release(call)
 		}
-		call.N, call.Copied, call.Bounced, call.Err = 0, 0, 0, err
+		call.N, call.Copied, call.Bounced, call.Err = 0, 0, 0, c.err
+		c.tags.Drop(e)
+		done.Push(call)
 	}
-	for _, call := range calls {
+	c.mu.Unlock()
+	for call := done.Pop(); call != nil; call = done.Pop() {
 		call.Done.Complete(call)
 	}
 	close(c.lost)

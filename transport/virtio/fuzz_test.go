@@ -3,6 +3,7 @@ package virtio_test
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type script struct {
 	mu    sync.Mutex
 	bytes []byte
+	had   [8]atomic.Bool // the tags whose calls the device has had
 }
 
 func (s *script) next() byte {
@@ -35,6 +37,7 @@ func (s *script) word() uint32 {
 // hostile answers an element as the script says.
 func hostile(d **virtiotest.Device, s *script, kept *[]*virtiotest.Element) func(*virtiotest.Element) {
 	return func(e *virtiotest.Element) {
+		s.had[e.Tag()].Store(true)
 		switch s.next() % 9 {
 		case 0: // as it should be
 			prompt(e)
@@ -90,6 +93,7 @@ func FuzzDevice(f *testing.F) {
 	f.Add([]byte{5, 0, 0})
 	f.Add([]byte{6, 13, 2, 13, 6, 200, 190, 250})
 	f.Add([]byte{7, 1, 0, 0, 0})
+	f.Add([]byte{2, 2, 2, 2, 2, 2, 2, 2})
 	f.Fuzz(func(t *testing.T, choices []byte) {
 		s, counts := &script{bytes: choices}, &tally{seen: map[*transport.Call]int{}}
 		var kept []*virtiotest.Element
@@ -116,10 +120,19 @@ func FuzzDevice(f *testing.F) {
 		for end := time.Now().Add(5 * time.Millisecond); conn.Err() == nil && time.Now().Before(end); {
 			time.Sleep(100 * time.Microsecond)
 		}
+		withdrawn := calls[3]
+		if !conn.Withdraw(withdrawn) {
+			withdrawn = nil
+		} else if s.had[3].Load() {
+			t.Error("a call that the device has had was taken back")
+		}
 		_ = conn.Close()
 		<-conn.Lost()
 		for _, call := range calls {
-			if n := counts.seen[call]; n != 1 || call.Err == nil && !proper(call) {
+			if call == withdrawn && counts.seen[call] == 0 {
+				continue
+			}
+			if n := counts.seen[call]; call == withdrawn || n != 1 || call.Err == nil && !proper(call) {
 				t.Errorf("tag %d was complete %d times: %v, reply %x with %d bytes", call.Tag, n, call.Err, call.Reply, call.N)
 			}
 		}

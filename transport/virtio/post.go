@@ -119,7 +119,7 @@ func (c *Conn) seat(call *transport.Call) *slot {
 	s := c.slots // one for each call that the window admits
 	c.slots, s.next = s.next, nil
 	s.plan(call, c.memory, c.limits)
-	c.table.get(call.Tag).slot = s
+	c.tags.Get(call.Tag).State.slot = s
 	return s
 }
 

@@ -138,12 +138,12 @@ func (c *Conn) used(b *batch) (n int, err error) {
 // out of the books, if that is complete: without a reply it is only once Forget
 // has said that there will be none. The caller holds c.mu.
 func (c *Conn) handed(s *slot) *transport.Call {
-	call, e := s.call, c.table.get(s.call.Tag)
+	call, e := s.call, c.tags.Get(s.call.Tag)
 	silent := s.written == 0
 	c.release(s)
-	e.slot = nil
-	if silent && !e.forgotten {
-		e.returned = true
+	e.State.slot = nil
+	if silent && !e.State.forgotten {
+		e.State.returned = true
 		return nil
 	}
 	if silent {
@@ -154,7 +154,7 @@ func (c *Conn) handed(s *slot) *transport.Call {
 }
 
 // retire takes a call that is complete out of the books. The caller holds c.mu.
-func (c *Conn) retire(e *entry) {
-	c.window.Release(e.call)
-	c.table.drop(e)
+func (c *Conn) retire(e *transport.Tagged[state]) {
+	c.window.Release(e.Call)
+	c.tags.Drop(e)
 }

@@ -32,10 +32,6 @@ type Options struct {
 	// HugePages is the hugetlbfs with 2 MiB pages that memory for such a device
 	// comes from; empty: the first one that is mounted.
 	HugePages string
-	// Pagemap is /proc/PID/pagemap of this process, opened by one with
-	// CAP_SYS_ADMIN; it stays the caller's. Nil: it is opened here, which takes
-	// that capability.
-	Pagemap *os.File
 	// LockDir is a directory that all who may drive this machine's devices
 	// share; empty: DefaultLockDir.
 	LockDir string

@@ -415,10 +415,18 @@ func TestOtherMemoryIsRefused(t *testing.T) {
 	}
 }
 
-// TestMissingPagesAreNoticed has a pagemap that shows none, as when a cgroup's limit keeps them out: to touch one would kill the process.
+// TestMissingPagesAreNoticed has a file system that is full, as a hugetlbfs is without free pages or beyond a cgroup's limit: to touch
+// a page that is not there would kill the process.
 func TestMissingPagesAreNoticed(t *testing.T) {
 	_, o, pages := uioMachine(t)
-	o.Pagemap = blindPagemap(t)
+	if err := unix.Mount("none", pages, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(pages, 0); err != nil {
+			t.Error(err)
+		}
+	})
 	d := mustOpen(t, o)
 	if _, _, err := d.Alloc(1 << 20); err == nil || !strings.Contains(err.Error(), "hugepages-2Mi") {
 		t.Errorf("the error is %v", err)
@@ -428,16 +436,22 @@ func TestMissingPagesAreNoticed(t *testing.T) {
 	}
 }
 
-// blindPagemap is a pagemap in which no page is there.
-func blindPagemap(t *testing.T) *os.File {
-	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "pagemap"))
+// TestMemoryOfAClosedDevice: a session without a connection, whose device was closed, may still need memory for the next one.
+func TestMemoryOfAClosedDevice(t *testing.T) {
+	_, o, _ := uioMachine(t)
+	d := mustOpen(t, o)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, free, err := d.Alloc(1 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
-	if err := f.Truncate(1 << 40); err != nil {
-		t.Fatal(err)
+	again := mustOpen(t, o)
+	if _, err := again.Map(b); err != nil {
+		t.Errorf("the next device does not reach it: %v", err)
 	}
-	return f
+	if err := errors.Join(again.Close(), free()); err != nil {
+		t.Error(err)
+	}
 }

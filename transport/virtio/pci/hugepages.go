@@ -27,16 +27,12 @@ type hugePages struct {
 	dir     string
 	prefix  string   // of the names of a device's files
 	pagemap *os.File // of this process; nil without huge pages
-	owned   bool     // pagemap is this package's to close
 }
 
-// openHugePages finds the hugetlbfs, or takes the one given, and opens pagemap
-// unless that is given.
+// openHugePages finds the hugetlbfs, or takes the one given, and opens pagemap.
 func openHugePages(t tree, address string, o Options) (hugePages, error) {
-	h := hugePages{dir: o.HugePages, prefix: "csi-9p-" + address + "-", pagemap: o.Pagemap}
-	mounts, err := t.mounts("self", func(m *mountinfo.Info) (skip, stop bool) {
-		return m.FSType != "hugetlbfs" || !slices.Contains(strings.Split(m.VFSOptions, ","), "pagesize=2M"), false
-	})
+	h := hugePages{dir: o.HugePages, prefix: "csi-9p-" + address + "-"}
+	mounts, err := t.mounts("self", OtherThanHugePages)
 	if err != nil {
 		return h, fmt.Errorf("looking for a hugetlbfs: %w", err)
 	}
@@ -47,18 +43,20 @@ func openHugePages(t tree, address string, o Options) (hugePages, error) {
 		return h, fmt.Errorf("no hugetlbfs with pages of 2 MiB is mounted%s: mount -t hugetlbfs -o pagesize=2M none /dev/hugepages; "+
 			"a pod takes an emptyDir of medium HugePages-2Mi", where(h.dir))
 	}
-	if h.pagemap == nil {
-		if h.pagemap, err = os.Open("/proc/self/pagemap"); err != nil {
-			return h, fmt.Errorf("physical addresses: %w", err)
-		}
-		h.owned = true
+	if h.pagemap, err = os.Open("/proc/self/pagemap"); err != nil {
+		return h, fmt.Errorf("physical addresses: %w", err)
 	}
 	return h, nil
 }
 
+// OtherThanHugePages is a mountinfo.FilterFunc that leaves hugetlbfs mounts with pages of 2 MiB.
+func OtherThanHugePages(m *mountinfo.Info) (skip, stop bool) {
+	return m.FSType != "hugetlbfs" || !slices.Contains(strings.Split(m.VFSOptions, ","), "pagesize=2M"), false
+}
+
 // close ends the looking up of addresses. Pages in use stay.
 func (h hugePages) close() {
-	if h.owned {
+	if h.pagemap != nil {
 		h.pagemap.Close()
 	}
 }
@@ -106,7 +104,7 @@ func (h hugePages) alloc(n int) ([]byte, func() error, error) {
 		return nil, nil, fmt.Errorf("2 MiB pages: %w", err)
 	}
 	length := roundUp(n, hugePage)
-	b, err := h.mmap(f, length)
+	b, err := mmap(f, length)
 	free := func() error {
 		defer f.Close()
 		if b != nil {
@@ -120,26 +118,22 @@ func (h hugePages) alloc(n int) ([]byte, func() error, error) {
 	return b[:n:n], free, nil
 }
 
-// mmap makes a file as long and maps it, whole and present.
-func (h hugePages) mmap(f *os.File, length int) ([]byte, error) {
+// mmap gives a file all of its pages and maps it. Pages that are missing, or that
+// a cgroup's limit keeps out, would be a SIGBUS when they are touched; fallocate(2)
+// tells of either.
+func mmap(f *os.File, length int) ([]byte, error) {
 	if err := unix.Flock(descriptor(f), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, err
 	}
-	if err := f.Truncate(int64(length)); err != nil {
-		return nil, err
+	err := unix.Fallocate(descriptor(f), 0, 0, int64(length))
+	var b []byte
+	if err == nil {
+		b, err = unix.Mmap(descriptor(f), 0, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	}
-	b, err := unix.Mmap(descriptor(f), 0, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
-	if errors.Is(err, unix.ENOMEM) {
+	if errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ENOSPC) {
 		err = errNoHugePages
 	}
-	if err != nil {
-		return nil, err
-	}
-	// A page that a cgroup's limit has kept out would be a SIGBUS later.
-	if _, err := h.locate(b); err != nil {
-		return nil, errors.Join(err, unix.Munmap(b))
-	}
-	return b, nil
+	return b, err
 }
 
 // locate returns the physical addresses of memory that alloc has returned, this
