@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/csi-9p/csi-9p/transport"
 	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/csi-9p/csi-9p/transport/mtls"
 )
@@ -60,7 +61,7 @@ func (s *server) checkCertificate(ctx context.Context) Check {
 func (s *server) connect(ctx context.Context, name string, u dial.URL, tls mtls.Source) Check {
 	c := Check{Name: name, Status: OK}
 	start := time.Now()
-	conn, err := dial.Dial(ctx, u, dial.Options{TLS: tls})
+	conn, err := s.machine.Dial(ctx, u, dial.Options{TLS: tls})
 	if err != nil {
 		c.Status, c.Found, c.Cure = Fail, err.Error(), connectionCure(u, err)
 		return c
@@ -69,9 +70,21 @@ func (s *server) connect(ctx context.Context, name string, u dial.URL, tls mtls.
 	if tls != nil {
 		c.Found = "both ends trust each other's certificates; " + c.Found
 	}
-	_ = conn.Close() // it is of no further use
-	<-conn.Lost()
+	if err := hangUp(ctx, conn); err != nil {
+		c.Status, c.Found = Warn, err.Error()
+	}
 	return c
+}
+
+// hangUp ends a connection that is of no further use, and waits for the end: a device has been given back then.
+func hangUp(ctx context.Context, conn transport.Conn) error {
+	_ = conn.Close() // never fails
+	select {
+	case <-conn.Lost():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the connection does not end: %w", ctx.Err())
+	}
 }
 
 // connectionCure says what to do about a server that cannot be reached.

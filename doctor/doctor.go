@@ -10,6 +10,7 @@ import (
 
 	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/csi-9p/csi-9p/transport/mtls"
+	"github.com/csi-9p/csi-9p/transport/virtio/pci"
 )
 
 // Status is the outcome of a check.
@@ -56,6 +57,7 @@ type Options struct {
 type need struct {
 	scheme, tag string
 	unsafeDMA   bool
+	device      *pci.Function // that has the tag; nil: none has, or none is asked for
 }
 
 // lacking is the status of something that a transport cannot do without, where it is not there.
@@ -66,7 +68,23 @@ func (n need) lacking(scheme string) Status {
 	return Warn
 }
 
-// machineChecks are the checks of the machine; a scheme keeps those out that only others need.
+// vfio tells whether the device that is asked for is to be had through vfio: an IOMMU stands before it. Where none is asked for, both
+// ways are looked at.
+func (n need) vfio() bool { return n.device == nil || n.device.Group != "" }
+
+// uio is vfio of the other way.
+func (n need) uio() bool { return n.device == nil || n.device.Group == "" }
+
+// missing is the status of what the one way of the device that is asked for cannot do without, where it is not there.
+func (n need) missing() Status {
+	if n.device != nil {
+		return Fail
+	}
+	return Warn
+}
+
+// machineChecks are the checks of the machine; a scheme keeps those out that only others need. A check without a name had nothing
+// to look at.
 var machineChecks = []struct {
 	scheme string // of the transport that it is for; empty: all
 	run    func(m *Machine, n need) Check
@@ -94,16 +112,31 @@ func Run(ctx context.Context, m *Machine, o Options) Report {
 		n.scheme = o.URL.Scheme
 		if n.scheme == dial.Virtio {
 			n.tag = o.URL.Host
+			n.device = m.device(n.tag)
 		}
 	}
 	for _, c := range machineChecks {
 		if o.URL == nil || c.scheme == "" || c.scheme == n.scheme {
-			r.Checks = append(r.Checks, c.run(m, n))
+			r.add(c.run(m, n))
 		}
 	}
-	if o.URL != nil && (n.tag == "" || r.Failed() == 0) { // a device that cannot be driven has no server to ask
-		r.Checks = append(r.Checks, checkServer(ctx, o)...)
+	switch {
+	case o.URL == nil:
+	case n.scheme != dial.Virtio:
+		r.add(checkServer(ctx, m, o)...)
+	case r.Failed() == 0: // a device that cannot be driven has no server to ask
+		r.add(checkServer(ctx, m, o)...)
+		r.add(checkGivenBack(m, n))
 	}
 	r.Usable = r.Failed() == 0
 	return r
+}
+
+// add appends what there was to look at.
+func (r *Report) add(checks ...Check) {
+	for _, c := range checks {
+		if c.Name != "" {
+			r.Checks = append(r.Checks, c)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/node/fuse"
+	"github.com/csi-9p/csi-9p/transport"
+	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/csi-9p/csi-9p/transport/virtio/pci"
 )
 
@@ -20,13 +23,14 @@ type Machine struct {
 	IOURing func() error               // why FUSE requests cannot come by io_uring
 	VSock   func() (uint32, error)     // the machine's context id
 	Virtio  func() ([]pci.Function, error)
+	Dial    func(context.Context, dial.URL, dial.Options) (transport.Conn, error)
 }
 
 // ThisMachine is the one that the program runs on.
 func ThisMachine() *Machine {
 	return &Machine{
 		Files: os.DirFS("/"), Release: release(), FUSE: fuse.Probe, IOURing: fuse.CheckIOURing, VSock: vsock.ContextID,
-		Virtio: func() ([]pci.Function, error) { return pci.List(pci.Options{}) },
+		Virtio: func() ([]pci.Function, error) { return pci.List(pci.Options{}) }, Dial: dial.Dial,
 	}
 }
 

@@ -47,6 +47,7 @@ func wellEquipped() map[string]string {
 		"dev/vfio/vfio":                                           "",
 		"sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages":   "64\n",
 		"sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages": "60\n",
+		"proc/self/mountinfo":                                     "30 1 0:30 / /dev/hugepages rw - hugetlbfs none rw,pagesize=2M\n",
 	}
 }
 
@@ -57,6 +58,7 @@ func machine(content map[string]string) *doctor.Machine {
 		IOURing: func() error { return nil },
 		VSock:   func() (uint32, error) { return 3, nil },
 		Virtio:  func() ([]pci.Function, error) { return []pci.Function{device}, nil },
+		Dial:    dial.Dial,
 	}
 }
 

@@ -20,6 +20,7 @@ const stepTimeout = 10 * time.Second
 
 // server is a share that is looked at.
 type server struct {
+	machine *Machine
 	options Options
 	url     dial.URL
 	session *ninep.Session
@@ -28,11 +29,11 @@ type server struct {
 }
 
 // checkServer looks at the server and its tree. Each check needs what the one before it has found.
-func checkServer(ctx context.Context, o Options) []Check {
-	s := &server{options: o, url: *o.URL}
+func checkServer(ctx context.Context, m *Machine, o Options) []Check {
+	s := &server{machine: m, options: o, url: *o.URL}
 	defer s.close()
 	for _, check := range []func(*server, context.Context) Check{
-		(*server).checkName, (*server).checkConnection, (*server).checkCertificate, (*server).checkDialects, (*server).checkMsize,
+		(*server).checkName, (*server).checkConnection, (*server).checkCertificate, (*server).checkDevice, (*server).checkDialects, (*server).checkMsize,
 		(*server).checkTree, (*server).checkLatency, (*server).checkOrder,
 	} {
 		if !s.run(ctx, check) {
@@ -45,14 +46,12 @@ func checkServer(ctx context.Context, o Options) []Check {
 	return s.checks
 }
 
-// run does one check and tells whether the next one makes sense. A check without a name had nothing to look at.
+// run does one check and tells whether the next one makes sense.
 func (s *server) run(ctx context.Context, check func(*server, context.Context) Check) bool {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	c := check(s, ctx)
-	if c.Name != "" {
-		s.checks = append(s.checks, c)
-	}
+	s.checks = append(s.checks, c)
 	return c.Status != Fail
 }
 
@@ -66,7 +65,7 @@ func (s *server) close() {
 func (s *server) open(ctx context.Context, dialects ...ninep.Dialect) (*ninep.Session, error) {
 	return ninep.Open(ctx, ninep.Config{
 		Dial: func(ctx context.Context) (transport.Conn, error) {
-			return dial.Dial(ctx, s.url, dial.Options{TLS: s.options.TLS, AllowUnsafeDMA: s.options.AllowUnsafeDMA})
+			return s.machine.Dial(ctx, s.url, dial.Options{TLS: s.options.TLS, AllowUnsafeDMA: s.options.AllowUnsafeDMA})
 		},
 		Dialects: dialects, ReconnectTimeout: -1,
 	})
@@ -99,7 +98,7 @@ func (s *server) checkDialects(ctx context.Context) Check {
 	}
 	switch {
 	case s.session == nil:
-		c.Found, c.Cure = refusal.Error(), sessionCure(refusal)
+		c.Found, c.Cure = refusal.Error(), s.sessionCure(refusal)
 	case s.session.Dialect() == ninep.DialectL:
 		c.Status, c.Found = OK, strings.Join(spoken, ", ")
 	default:
@@ -110,12 +109,14 @@ func (s *server) checkDialects(ctx context.Context) Check {
 }
 
 // sessionCure says what to do about a server that answers and agrees to nothing.
-func sessionCure(err error) string {
+func (s *server) sessionCure(err error) string {
 	switch {
 	case errors.Is(err, ninep.ErrDialect):
 		return "it speaks another version of 9P than 9P2000.L, 9P2000.u and 9P2000"
 	case errors.Is(err, ninep.ErrMsizeTooSmall):
 		return fmt.Sprintf("let it take messages of %d bytes at least", ninep.MinMsize)
+	case s.url.Scheme == dial.Virtio:
+		return "the device is there and its server does not answer: see the log of QEMU on the host"
 	}
 	return "is it a 9P server, does it want tls://, and does it let this machine in (csi-9p serve --allow)?"
 }

@@ -9,6 +9,17 @@ import (
 	"github.com/csi-9p/csi-9p/transport/virtio/pci"
 )
 
+// device is the one with a mount tag; nil: there is none, or checkVirtio tells what is wrong.
+func (m *Machine) device(tag string) *pci.Function {
+	devices, _ := m.Virtio()
+	for i := range devices {
+		if devices[i].Tag == tag {
+			return &devices[i]
+		}
+	}
+	return nil
+}
+
 // describe says of a device what its owner wants to know.
 func describe(d pci.Function) string {
 	facts := []string{cmp.Or(d.Driver, "no driver")}
@@ -39,59 +50,67 @@ func checkVirtio(m *Machine, n need) Check {
 		c.Found = "none"
 		c.Cure = "for virtio://, give the VM one: -fsdev local,id=fs0,path=DIR,security_model=none,multidevs=remap -device virtio-9p-pci,fsdev=fs0,mount_tag=TAG,disable-legacy=on"
 		return c
+	case n.tag != "":
+		return wanted(c, devices, n.tag)
 	}
 	var all []string
 	for _, d := range devices {
 		all = append(all, describe(d))
 	}
 	c.Status, c.Found = OK, strings.Join(all, "; ")
-	if n.tag != "" {
-		c.Status, c.Cure = wanted(devices, n.tag)
-	}
 	return c
 }
 
 // wanted tells whether the device with a tag can be had.
-func wanted(devices []pci.Function, tag string) (Status, string) {
+func wanted(c Check, devices []pci.Function, tag string) Check {
+	var have, others []string
+	c.Status = OK
 	for _, d := range devices {
+		if d.Tag != tag {
+			others = append(others, describe(d))
+			continue
+		}
+		have = append(have, describe(d))
 		switch {
-		case d.Tag != tag:
 		case d.Legacy:
-			return Fail, "give the device disable-legacy=on, or disable-modern=off: its legacy interface is not spoken"
+			c.Status, c.Cure = Fail, "give the device disable-legacy=on, or disable-modern=off: its legacy interface is not spoken"
 		case d.InUse != nil:
-			return Fail, "a device has one owner: unmount what the kernel has mounted, end the other process, or mount subdirectories in that one"
-		default:
-			return OK, ""
+			c.Status, c.Cure = Fail, inUseCure
 		}
 	}
-	return Fail, fmt.Sprintf("no device has the mount tag %s: take one of these, or give the VM one", tag)
-}
-
-// behindIOMMU tells whether an IOMMU stands before the device with the tag; without such a one, whether there is any.
-func (m *Machine) behindIOMMU(tag string) bool {
-	devices, _ := m.Virtio() // checkVirtio tells what is wrong
-	for _, d := range devices {
-		if d.Tag == tag {
-			return d.Group != ""
-		}
+	c.Found = strings.Join(have, "; ")
+	switch {
+	case len(have) == 0:
+		c.Status, c.Found = Fail, strings.Join(others, "; ")
+		c.Cure = fmt.Sprintf("no device has the mount tag %s: take one of these, or give the VM one", tag)
+	case len(have) > 1:
+		c.Status, c.Cure = Fail, "give each a mount_tag of its own"
 	}
-	return len(m.glob(iommuGroups)) > 0
+	return c
 }
 
-// checkAccess tells which way a program can drive a device.
+// inUseCure is what to do about a device that somebody has.
+const inUseCure = "a device has one owner: unmount it where the kernel has it; where a mounter has it, its volumes share the session, and nobody else needs the device"
+
+// checkAccess tells which way a program can drive a device: the one that is asked for, or any.
 func checkAccess(m *Machine, n need) Check {
 	c := Check{Name: "device access", Status: OK}
+	vfio, uio := n.vfio(), n.uio()
+	if n.device == nil { // what the way of a device needs has checks of its own
+		vfio = m.module(vfioModule).usable() && len(m.glob(iommuGroups)) > 0
+		uio = m.module(uioModule).usable() && m.hugePages("nr_hugepages") >= fewHugePages
+	}
 	switch {
-	case m.behindIOMMU(n.tag) && m.module("vfio_pci").usable():
+	case vfio:
 		c.Found = "through vfio: the device reaches what it is given"
-	case m.module(uioModule).usable() && m.hugePages("nr_hugepages") >= fewHugePages:
+	case uio:
 		c.Status, c.Found = n.lacking(dial.Virtio), "through uio alone: nothing bounds the memory that the device reaches"
-		if c.Cure = "--allow-unsafe-dma allows it; an IOMMU mends it"; n.unsafeDMA {
+		if c.Cure = "--allow-unsafe-dma allows it; an IOMMU mends it: docs/virtio.md"; n.unsafeDMA {
 			c.Status = Warn
 		}
 	default:
 		c.Status, c.Found = n.lacking(dial.Virtio), "neither through vfio nor through uio"
-		c.Cure = fmt.Sprintf("for virtio://, give the VM an IOMMU and load vfio_pci, or load %s and reserve %d huge pages", uioModule, fewHugePages)
+		c.Cure = fmt.Sprintf("for virtio://, give the VM an IOMMU and load vfio-pci, or load %s and reserve %d huge pages", uioModule, fewHugePages)
 	}
 	return c
 }

@@ -197,13 +197,18 @@ func (s *session) connect(ctx context.Context, d *dialer, p params.Parameters) e
 	if err != nil {
 		return err
 	}
-	arena, err := transport.NewArena(transport.ArenaOptions{SlotSize: slotSize, Limit: arenaLimit, Memory: &d.memory})
+	arena, err := NewArena(&d.memory)
 	if err != nil {
 		return errors.Join(err, opened.Close())
 	}
 	s.Session, s.dialer, s.arena = opened, d, arena
 	s.locks, s.fids, s.lent = ninefs.NewLockTable(), ninefs.NewFidCache(mostFids), transport.NewFlow(lentBytes)
 	return nil
+}
+
+// NewArena makes the payload memory of a session.
+func NewArena(m *transport.Memory) (*transport.Arena, error) {
+	return transport.NewArena(transport.ArenaOptions{SlotSize: slotSize, Limit: arenaLimit, Memory: m})
 }
 
 // dialects are those that the client is to ask the server for.
