@@ -183,6 +183,15 @@ func TestDeviceIsNotGivenBack(t *testing.T) {
 	}
 }
 
+// Of the ways to a device that is not there nothing is told.
+func TestNoSuchDevice(t *testing.T) {
+	g := newGuest(t, pci.Function{Tag: "other"})
+	r := g.examine(t, true)
+	if last := r.Checks[len(r.Checks)-1]; last.Name != "virtio-9p devices" || last.Status != doctor.Fail {
+		t.Errorf("the last check is %+v", last)
+	}
+}
+
 // Two devices with one tag cannot be told apart.
 func TestTwoDevicesWithOneTag(t *testing.T) {
 	g := newGuest(t, isolated)

@@ -69,11 +69,11 @@ func (n need) lacking(scheme string) Status {
 }
 
 // vfio tells whether the device that is asked for is to be had through vfio: an IOMMU stands before it. Where none is asked for, both
-// ways are looked at.
-func (n need) vfio() bool { return n.device == nil || n.device.Group != "" }
+// ways are looked at; where it is not there, none.
+func (n need) vfio() bool { return n.tag == "" || n.device != nil && n.device.Group != "" }
 
 // uio is vfio of the other way.
-func (n need) uio() bool { return n.device == nil || n.device.Group == "" }
+func (n need) uio() bool { return n.tag == "" || n.device != nil && n.device.Group == "" }
 
 // missing is the status of what the one way of the device that is asked for cannot do without, where it is not there.
 func (n need) missing() Status {
