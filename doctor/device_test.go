@@ -123,7 +123,7 @@ func TestDeviceWithoutItsWay(t *testing.T) {
 		{"no vfio", isolated, true, "vfio", edit("lib/modules/6.18/modules.builtin", "", "lib/modules/6.18/modules.dep", "kernel/vfio-pci.ko:"), []string{"modprobe -a vfio_pci"}},
 		{"no vfio device", isolated, false, "vfio", edit("dev/vfio/vfio", ""), []string{"/dev/vfio"}},
 		{"no uio", exposed, true, "uio", edit("sys/module/uio_pci_generic/x", "", "lib/modules/6.18/modules.dep", "kernel/uio_pci_generic.ko:"), []string{"modprobe -a uio_pci_generic"}},
-		{"few huge pages", exposed, true, "huge pages", edit("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "7\n"), []string{"7 of 64", "vm.nr_hugepages"}},
+		{"few huge pages", exposed, true, "huge pages", edit("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "7\n"), []string{"of 7 pages", "vm.nr_hugepages"}},
 		{"no hugetlbfs", exposed, true, "huge pages", edit("proc/self/mountinfo", "30 1 0:30 / / rw - ext4 none rw\n"), []string{"mounted nowhere", "mount -t hugetlbfs"}},
 		{"no leave", exposed, false, "device access", edit(), []string{"--allow-unsafe-dma"}},
 	} {
@@ -155,6 +155,16 @@ func TestDeviceCannotBeTaken(t *testing.T) {
 		if strings.Contains(names(r), "dialects") {
 			t.Errorf("a server is asked that cannot be reached: %s", names(r))
 		}
+	}
+}
+
+// Pages that an owner left who was killed are in use until the next one has the device, and are no reason not to try.
+func TestHugePagesOfAnOwnerThatWasKilled(t *testing.T) {
+	r := newGuest(t, exposed, edit("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "7\n")).examine(t, true)
+	expect(t, find(t, r, "huge pages"), doctor.Warn, "7 of 64", "crashed")
+	expect(t, find(t, r, "device"), doctor.OK)
+	if !r.Usable {
+		t.Error("the report calls it unusable")
 	}
 }
 

@@ -36,12 +36,15 @@ func checkHugePages(m *Machine, n need) Check {
 		return Check{}
 	}
 	c := Check{Name: "huge pages", Status: OK}
-	free := m.hugePages("free_hugepages")
-	c.Found = fmt.Sprintf("%d of %d pages of 2 MiB are free", free, m.hugePages("nr_hugepages"))
+	free, all := m.hugePages("free_hugepages"), m.hugePages("nr_hugepages")
+	c.Found = fmt.Sprintf("%d of %d pages of 2 MiB are free", free, all)
 	where := m.hugetlbfs()
+	const more = "for virtio:// through uio: sysctl vm.nr_hugepages=64 on the node, and hugepages-2Mi: 128Mi among the mounter's resources"
 	switch {
+	case all < fewHugePages:
+		c.Status, c.Cure = n.missing(), more
 	case free < fewHugePages:
-		c.Status, c.Cure = n.missing(), "for virtio:// through uio: sysctl vm.nr_hugepages=64 on the node, and hugepages-2Mi: 128Mi among the mounter's resources"
+		c.Status, c.Cure = Warn, more+", unless an owner that crashed has them: the next one frees them"
 	case where == "":
 		c.Status, c.Found = n.missing(), c.Found+", and mounted nowhere"
 		c.Cure = "mount -t hugetlbfs -o pagesize=2M none /dev/hugepages; a pod takes an emptyDir of medium HugePages-2Mi"

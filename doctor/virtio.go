@@ -109,7 +109,7 @@ func checkAccess(m *Machine, n need) Check {
 	case uio:
 		c.Status, c.Found = n.lacking(dial.Virtio), "through uio alone: nothing bounds the memory that the device reaches"
 		if c.Cure = "--allow-unsafe-dma allows it; an IOMMU mends it: docs/virtio.md"; n.unsafeDMA {
-			c.Status = Warn
+			c.Status, c.Cure = Warn, "an IOMMU mends it: docs/virtio.md"
 		}
 	default:
 		c.Status, c.Found = Warn, "neither through vfio nor through uio"
