@@ -97,6 +97,7 @@ func (c timeCase) check(t *testing.T, x site) {
 	put(t, dir+"/d/a", "data")
 	must(t, os.Link(dir+"/f", dir+"/g"))
 	must(t, os.Symlink("f", dir+"/l"))
+	hold(t, dir)
 	before := stats(t, dir)
 	pass(t, x.dir+"/clock", before)
 	if err := c.do(dir); err != nil {
@@ -121,11 +122,25 @@ func (c timeCase) check(t *testing.T, x site) {
 	}
 }
 
-// stats reads the attributes of the files that a time case begins with, which the kernel then has.
+// timed are the files that a time case begins with.
+var timed = []string{".", "d", "e", "f", "g", "l"}
+
+// hold has the kernel keep them in memory until the end of the test. With write-back a file's change time is the kernel's until that
+// forgets the file, when somebody wants memory, and then the server's.
+func hold(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range timed {
+		fd, err := unix.Open(dir+"/"+name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		must(t, err)
+		t.Cleanup(func() { _ = unix.Close(fd) })
+	}
+}
+
+// stats reads their attributes, which the kernel then has.
 func stats(t *testing.T, dir string) map[string]unix.Stat_t {
 	t.Helper()
 	all := map[string]unix.Stat_t{}
-	for _, name := range []string{".", "d", "e", "f", "g", "l"} {
+	for _, name := range timed {
 		var st unix.Stat_t
 		if err := unix.Lstat(dir+"/"+name, &st); err == nil {
 			all[name] = st
