@@ -33,7 +33,7 @@ type content struct {
 	written bool      // by this mount since: what others wrote meanwhile would hide behind it
 	young   bool      // seen was so young that a change of the same moment would not show
 
-	// mtime is what the kernel goes by in Loose, and retime says that the server has another one since by what was written back.
+	// mtime is what the kernel goes by in Loose, and retime says that the server may have another one since by what was written back.
 	mtime  ninep.Timespec
 	retime bool
 }

@@ -35,21 +35,31 @@ func (n *node) outdated(a ninep.Attr, epoch uint64, busy bool) bool {
 }
 
 // rebase is told what a file is like after a change of this mount: if there was none since epoch it is what the kernel knows of
-// it. timed: the kernel set its modification time.
-func (n *node) rebase(a ninep.Attr, epoch uint64, timed bool) {
+// it.
+func (n *node) rebase(a ninep.Attr, epoch uint64) {
 	c := &n.content
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch == epoch {
 		c.seen, c.written = stampOf(a), false
 	}
-	if timed {
-		c.mtime, c.retime = a.Mtime, false
+}
+
+// timed is told that the server has set the kernel's modification time, asked for at epoch. A WRITE that has ended since may have
+// been carried out after that: sync(2) and the kernel's own write-back flush times beside WRITEs (__writeback_single_inode).
+func (n *node) timed(mtime ninep.Timespec, epoch uint64) {
+	c := &n.content
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mtime = mtime
+	if c.epoch == epoch {
+		c.retime = false
 	}
 }
 
-// retiming returns the kernel's modification time of a file if the server has another one: a write within the tick of that time,
-// which it was told or set last, does not change it, so that none is flushed (file_update_time; a tick takes milliseconds).
+// retiming returns the kernel's modification time of a file, and whether the server may have another one: a write within the tick
+// of that time, which it was told or set last, does not change it, so that none is flushed (file_update_time; a tick takes
+// milliseconds), and one that was flushed may have been followed by a WRITE.
 func (n *node) retiming() (mtime ninep.Timespec, due bool) {
 	c := &n.content
 	c.mu.Lock()
@@ -57,7 +67,7 @@ func (n *node) retiming() (mtime ninep.Timespec, due bool) {
 	return c.mtime, c.retime
 }
 
-// retime sets it when a file is closed. If that fails the server's own stands.
+// retime sets it when a file or a mapping of it is closed. If that fails the server's own stands.
 func (fs *FS) retime(ctx context.Context, h *handle) {
 	mtime, due := h.node.retiming()
 	if fs.o.Cache != Loose || !due {

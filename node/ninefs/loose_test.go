@@ -76,6 +76,59 @@ func TestWriteBack(t *testing.T) {
 	})
 }
 
+// TestWriteBackOvertaken: the kernel flushes a file's time while what was written to it is under way, and the server gets that last.
+// In the end it shows the kernel's time all the same.
+func TestWriteBackOvertaken(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, fd int) (end func() error){
+		"close": func(t *testing.T, fd int) func() error {
+			pwrite(t, fd, "new", 0)
+			return func() error { return unix.Close(fd) }
+		},
+		"unmap": func(t *testing.T, fd int) func() error {
+			page, err := unix.Mmap(fd, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+			check(t, err)
+			check(t, unix.Close(fd))
+			check(t, unix.Madvise(page, unix.MADV_POPULATE_WRITE))
+			return func() error { return unix.Munmap(page) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noLeak(t)
+			s := exporter(t)
+			there := filepath.Join(s.root, "f")
+			write(t, there, "old")
+			var overtook atomic.Bool
+			m := mount(t, overtaken(t, s, &overtook), loose)
+			dir := openFor(t, m.dir, unix.O_RDONLY)
+			fd, err := unix.Open(m.path("f"), unix.O_RDWR|unix.O_CLOEXEC, 0)
+			check(t, err)
+			end := change(t, fd)
+			want := stat(t, m.path("f")).Mtim
+			lab.Eventually(t, 5*time.Second, func() error {
+				write(t, filepath.Join(s.root, "clock"), "tick")
+				if stat(t, filepath.Join(s.root, "clock")).Mtim == want {
+					return errors.New("the server's clock stands")
+				}
+				return nil
+			})
+			check(t, unix.Syncfs(dir))
+			if !overtook.Load() || stat(t, there).Mtim == want {
+				t.Fatal("the time is that of the write")
+			}
+			check(t, end())
+			lab.Eventually(t, 5*time.Second, func() error { // the server is told of the end of a mapping, and nobody waits
+				if got := stat(t, there).Mtim; got != want {
+					return fmt.Errorf("modified at %v, on the server at %v", want, got)
+				}
+				return nil
+			})
+			if got := stat(t, m.path("f")).Mtim; got != want {
+				t.Errorf("modified at %v, and then at %v", want, got)
+			}
+		})
+	}
+}
+
 // TestWriteBackOfNewFile: tar --sparse takes a file without blocks for a hole.
 func TestWriteBackOfNewFile(t *testing.T) {
 	onServers(t, func(t *testing.T, s share) {

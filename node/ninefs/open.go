@@ -159,6 +159,7 @@ func (fs *FS) release(ctx context.Context, r *fuse.Request) error {
 		ninep.Block(ctx)
 		fs.unlockAll(ctx, h, owner)
 	}
+	fs.retime(ctx, h) // a mapping outlives close(2)
 	fs.handles.remove(h)
 	h.fid.Drop()
 	r.ReplyOK()

@@ -7,7 +7,10 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/test/lab"
@@ -52,31 +55,81 @@ func poorQIDs(t testing.TB, s share) share {
 			_, _ = io.Copy(server, client)
 			_ = server.Close()
 		})
-		if err := impoverish(client, server); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-			t.Errorf("proxy: %v", err)
-		}
+		frames(t, server, func(frame []byte) error {
+			spoilReply(frame)
+			_, err := client.Write(frame)
+			return err
+		})
 		_ = client.Close()
 		asking.Wait()
 	})
 }
 
-// impoverish copies a server's replies to a client.
-func impoverish(client io.Writer, server io.Reader) error {
-	for {
+// frames hands out the messages that come from a client or a server until the connection ends.
+func frames(t testing.TB, from io.Reader, carry func(frame []byte) error) {
+	t.Helper()
+	next := func() error {
 		var size [4]byte
-		if _, err := io.ReadFull(server, size[:]); err != nil {
+		if _, err := io.ReadFull(from, size[:]); err != nil {
 			return err
 		}
 		frame := make([]byte, binary.LittleEndian.Uint32(size[:]))
 		copy(frame, size[:])
-		if _, err := io.ReadFull(server, frame[4:]); err != nil {
+		if _, err := io.ReadFull(from, frame[4:]); err != nil {
 			return err
 		}
-		spoilReply(frame)
-		if _, err := client.Write(frame); err != nil {
-			return err
-		}
+		return carry(frame)
 	}
+	var err error
+	for err == nil {
+		err = next()
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("proxy: %v", err)
+	}
+}
+
+// overtaken stands between a client and its server, which gets the client's first Twrite after the Tsetattr that follows it, and
+// answers them in the client's order. done is set then.
+func overtaken(t testing.TB, s share, done *atomic.Bool) share {
+	t.Helper()
+	return between(t, s, func(client, server net.Conn) {
+		held := make(chan []byte, 1)
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			first := true
+			frames(t, client, func(frame []byte) error {
+				if first && ninep.MsgType(frame[4]) == ninep.TypeTwrite {
+					first = false
+					held <- frame
+					return nil
+				}
+				_, err := server.Write(frame)
+				return err
+			})
+			_ = server.Close()
+		})
+		var early []byte
+		frames(t, server, func(frame []byte) error {
+			switch ninep.MsgType(frame[4]) {
+			case ninep.TypeRsetattr:
+				select {
+				case write := <-held:
+					early = frame
+					done.Store(true)
+					_, err := server.Write(write)
+					return err
+				default:
+				}
+			case ninep.TypeRwrite:
+				frame, early = append(frame, early...), nil
+			}
+			_, err := client.Write(frame)
+			return err
+		})
+		_ = client.Close()
+		asking.Wait()
+	})
 }
 
 // spoilReply spoils the qids of one reply (the layouts are those of the 9P2000.L document).

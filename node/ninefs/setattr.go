@@ -62,8 +62,12 @@ func (fs *FS) change(ctx context.Context, n *node, fid *ninep.Fid, change ninep.
 		attr, err = fid.Change(ctx, change)
 		return attr, epoch, err
 	}
+	epoch = n.now()
 	if err := fs.apply(ctx, fid, change); err != nil {
 		return attr, 0, err
+	}
+	if change.Valid&ninep.SetMtimeGiven != 0 {
+		n.timed(change.Mtime, epoch)
 	}
 	if n.altered(); change.Valid&ninep.SetSize != 0 {
 		n.resized(change.Size)
@@ -71,7 +75,7 @@ func (fs *FS) change(ctx context.Context, n *node, fid *ninep.Fid, change ninep.
 	epoch = n.now()
 	attr, err = fid.Getattr(ctx, ninep.AttrBasic)
 	if err == nil && fs.o.Cache == Loose {
-		n.rebase(attr, epoch, change.Valid&ninep.SetMtimeGiven != 0)
+		n.rebase(attr, epoch)
 	}
 	return attr, epoch, err
 }
