@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
-	"github.com/csi-9p/csi-9p/node/fuse"
 	"github.com/spf13/pflag"
+	"k8s.io/klog/v2"
+
+	"github.com/csi-9p/csi-9p/node/fuse"
 )
 
 // addIOURing adds the flag that chooses how FUSE requests come.
@@ -12,13 +15,19 @@ func addIOURing(flags *pflag.FlagSet, value *fuse.IOURing) {
 	flags.Var(value, "io-uring", "take FUSE requests by io_uring (Linux 6.14, fuse.enable_uring=1): not, where it is to be had, or fail without it")
 }
 
-// checkIOURing fails at the start where every mount would.
-func checkIOURing(value fuse.IOURing) error {
-	if value != fuse.IOURingRequire {
-		return nil
+// settleIOURing decides at the start how requests come to every mount of the process: it fails where each would, and has auto be off
+// where it is of no use.
+func settleIOURing(ctx context.Context, value fuse.IOURing) (fuse.IOURing, error) {
+	if value == fuse.IOURingOff {
+		return value, nil
 	}
-	if err := fuse.CheckIOURing(); err != nil {
-		return fmt.Errorf("--io-uring=require: %w", err)
+	err := fuse.CheckIOURing()
+	switch {
+	case err == nil:
+		return value, nil
+	case value == fuse.IOURingRequire:
+		return value, fmt.Errorf("--io-uring=require: %w", err)
 	}
-	return nil
+	klog.FromContext(ctx).Info("FUSE requests go through /dev/fuse", "reason", err.Error())
+	return fuse.IOURingOff, nil
 }

@@ -56,8 +56,8 @@ attached there is the URL of the share, for root and the mounter's own user alon
 	return cmd
 }
 
-func runMounter(ctx context.Context, sockets mounterSockets, flags httpFlags, tls tlsFlags, options mounter.Options) error {
-	if err := checkIOURing(options.IOURing); err != nil {
+func runMounter(ctx context.Context, sockets mounterSockets, flags httpFlags, tls tlsFlags, options mounter.Options) (err error) {
+	if options.IOURing, err = settleIOURing(ctx, options.IOURing); err != nil {
 		return err
 	}
 	control, err := mounter.SocketPath(sockets.control)

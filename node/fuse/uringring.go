@@ -65,8 +65,6 @@ func newRing(l *uringLoop, dev int32, cpus int) (*ring, error) {
 // run is the thread.
 func (g *ring) run() {
 	defer close(g.done)
-	threads.Add(1)
-	defer threads.Add(-1)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread() // a thread that ended would take along children that it started (PR_SET_PDEATHSIG)
 	var err error

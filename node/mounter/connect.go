@@ -47,7 +47,7 @@ func (v *Volume) options(ctx context.Context) (ninefs.Options, error) {
 	o := ninefs.Options{
 		Arena: v.session.arena, Locks: v.session.locks, Fids: v.session.fids,
 		AttrTimeout: p.AttrTimeout, WritebackTimeout: p.WritebackTimeout,
-		Unreachable: v.session.unreachable,
+		Unreachable: v.session.unreachable, Threaded: v.ioURing != fuse.IOURingOff,
 	}
 	if o.AttrTimeout == 0 {
 		o.AttrTimeout = -1

@@ -178,7 +178,7 @@ func mount(t testing.TB, s share, set ...func(*ninefs.Options)) *mounted {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.arena.Close() })
-	o := ninefs.Options{Root: root, Arena: m.arena}
+	o := ninefs.Options{Root: root, Arena: m.arena, Threaded: lab.IOURing(t) != fuse.IOURingOff}
 	for _, f := range set {
 		f(&o)
 	}

@@ -249,7 +249,7 @@ var patient = map[fuse.Opcode]bool{
 
 // perform has a request carried out.
 func (fs *FS) perform(r *fuse.Request) {
-	if patient[r.Opcode()] || !fs.strands.start(r) {
+	if fs.o.Threaded || patient[r.Opcode()] || !fs.strands.start(r) {
 		fs.pool.submit(r)
 	}
 }

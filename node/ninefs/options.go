@@ -57,6 +57,10 @@ type Options struct {
 	Locks *LockTable
 	// LocalLocks keeps locks on this machine, for servers that only pretend.
 	LocalLocks bool
+	// Threaded says that requests of this mount, or of another of the same session, are read on goroutines that are locked to
+	// their threads, as those of [fuse.Config.IOURing] are. Such a goroutine cannot go on with what another began
+	// ([iter.Pull]: the runtime ends the process), and may be handed replies to calls that others made, so workers wait for those.
+	Threaded bool
 	// Usage, if set, is what statfs(2) shows instead of the server's whole file system.
 	Usage func(context.Context) Usage
 }

@@ -55,11 +55,8 @@ const (
 	strandParked                // whoever wakes it runs it
 )
 
-// start runs a request up to where it waits, or reports that somebody else has to. A thread's own goroutine runs no other.
+// start runs a request up to where it waits, or reports that somebody else has to.
 func (p *strands) start(r *fuse.Request) bool {
-	if fuse.Threaded() {
-		return false
-	}
 	s := p.take()
 	if s == nil {
 		return false
@@ -183,11 +180,7 @@ func (s *strand) Unpark() {
 			if !s.state.CompareAndSwap(strandParked, strandRunning) {
 				continue
 			}
-			if fuse.Threaded() {
-				go s.run()
-			} else {
-				s.run()
-			}
+			s.run()
 			return
 		default:
 			return
