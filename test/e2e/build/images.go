@@ -211,8 +211,9 @@ func workloadImage(ctx context.Context, b *Builder) (image, error) {
 
 // driver makes the archive of the driver's image as `make image` does, for this machine's architecture.
 func (b *Builder) driver(ctx context.Context, name string) (string, error) {
-	sources := Program{Name: name, Module: DriverProgram.Module, Sources: append([]string{"cmd", "deploy/image"}, DriverProgram.Sources...)}
-	key, err := sources.key(b.Module)
+	inside := DriverProgram
+	inside.Name, inside.Extra = name, []string{"deploy/image"}
+	key, err := inside.key(b.Module)
 	if err != nil {
 		return "", err
 	}

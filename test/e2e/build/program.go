@@ -29,7 +29,7 @@ type Program struct {
 	Name     string   // of the set
 	Module   string   // directory of the Go module that pins its dependencies, relative to test/e2e
 	Packages []string // import paths of the commands, or ./directories
-	Sources  []string // directories of the module that the commands depend on, besides ./directories in Packages
+	Extra    []string // directories of the module that the outcome depends on, besides the packages and theirs
 	Tags     string
 	Flags    string // of the linker
 	Cgo      bool
@@ -51,14 +51,20 @@ func (b *Builder) compile(ctx context.Context, p Program, dir string) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", dir + "/", "-tags", p.Tags, "-ldflags", p.Flags}
 	cmd := exec.CommandContext(ctx, "go", append(args, p.Packages...)...)
 	cmd.Dir = filepath.Join(b.Module, p.Module)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if p.Cgo {
-		cmd.Env = append(cmd.Env, "CGO_ENABLED=1")
-	}
+	cmd.Env = p.environ()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// environ is the environment that the Go command builds p in.
+func (p Program) environ() []string {
+	cgo := "CGO_ENABLED=0"
+	if p.Cgo {
+		cgo = "CGO_ENABLED=1"
+	}
+	return append(os.Environ(), cgo, "GOWORK=off")
 }
 
 // once returns the directory of the cache that was made by fill for this kind, name and key, calling fill if there is

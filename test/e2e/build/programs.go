@@ -47,7 +47,6 @@ var (
 		Name:     "driver",
 		Module:   "../..",
 		Packages: []string{"./cmd/csi-9p"},
-		Sources:  []string{"bench", "controller", "driver", "metrics", "ninep", "node", "transport"},
 		Flags:    "-s -w -X main.stamped=lab",
 	}
 	// ExternalSuite is Kubernetes' own suite for storage drivers, and what runs it.

@@ -26,7 +26,7 @@ var debian = map[string]string{
 }
 
 // inside is the program inside the guest.
-var inside = build.Program{Name: "inside", Packages: []string{"./guest/inside"}, Sources: []string{"guest/order", "guest/qemu", "guest/ratio"}, Flags: "-s -w"}
+var inside = build.Program{Name: "inside", Packages: []string{"./guest/inside"}, Flags: "-s -w"}
 
 // tests are the packages whose tests run in the guest too, by the name of their program there.
 var tests = map[string]string{
