@@ -77,6 +77,7 @@ func FuzzServe(f *testing.F) {
 		drained := make(chan struct{})
 		go func() { defer close(drained); _, _ = io.Copy(io.Discard, ours) }()
 		hello := conversation(&ninep.Tversion{Msize: 64 << 10, Version: ninep.Version}, &ninep.Tattach{Fid: 0, Afid: ninep.NoFID})
+		_ = ours.SetDeadline(time.Now().Add(20 * time.Second))
 		_, _ = ours.Write(append(hello, input...)) // the gateway may end the connection at any byte
 		_ = ours.Close()
 		<-drained

@@ -184,31 +184,37 @@ func letIn(t *testing.T, dir string) {
 	}
 }
 
+// asNobody calls do as a user that owns nothing.
+func asNobody(do func() error) (err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		const nobody = 65534
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
+			err = errno
+			return
+		}
+		err = do()
+	}()
+	<-done
+	return err
+}
+
 func TestOnlyRootAndItsOwnUserAreHeard(t *testing.T) {
 	m := nodetest.NewMounter(t)
 	letIn(t, filepath.Dir(m.Path))
-	asNobody := func() (err error) {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-			const nobody = 65534
-			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
-				err = errno
-				return
-			}
-			_, err = m.List(context.Background())
-		}()
-		<-done
+	list := func() error {
+		_, err := m.List(context.Background())
 		return err
 	}
-	if err := asNobody(); !errors.Is(err, mounter.ErrUnreachable) {
+	if err := asNobody(list); !errors.Is(err, mounter.ErrUnreachable) {
 		t.Errorf("another user on a socket of mode 0600: %v", err)
 	}
 	if err := os.Chmod(m.Path, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := asNobody(); !errors.Is(err, unix.EPERM) {
+	if err := asNobody(list); !errors.Is(err, unix.EPERM) {
 		t.Errorf("another user on a socket open to all: %v, want EPERM", err)
 	}
 }

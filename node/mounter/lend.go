@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/csi-9p/csi-9p/driver/params"
+	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/csi-9p/csi-9p/node/gateway"
 	"github.com/csi-9p/csi-9p/transport/dial"
 	"github.com/csi-9p/csi-9p/transport/virtio/pci"
@@ -85,6 +86,8 @@ func openErrno(err error) unix.Errno {
 		return unix.ENODEV
 	case errors.Is(err, pci.ErrInUse):
 		return unix.EBUSY
+	case errors.Is(err, ninep.ErrDialect):
+		return unix.EPROTONOSUPPORT
 	}
 	return unix.EHOSTUNREACH
 }

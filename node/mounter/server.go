@@ -138,7 +138,7 @@ func checkPeer(conn *net.UnixConn) error {
 		return err
 	}
 	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
-		return fmt.Errorf("user %d may not control the mounter: %w", peer.Uid, unix.EPERM)
+		return fmt.Errorf("user %d may not use the mounter: %w", peer.Uid, unix.EPERM)
 	}
 	return nil
 }
