@@ -33,8 +33,31 @@ var privileges = map[string][]string{
 	},
 }
 
+// devicePrivileges are the same where the mounter drives devices.
+var devicePrivileges = map[string][]string{
+	"csi-9p-node/csi-9p": {
+		"user 0", "privileged", "escalation", "capabilities", "seccomp",
+		"host path /var/lib/kubelet/plugins/virtio.csi-9p.dev", "host path /var/lib/kubelet", "propagation Bidirectional",
+	},
+	"csi-9p-node/node-driver-registrar": {
+		"user 0", "SELinux spc_t",
+		"host path /var/lib/kubelet/plugins/virtio.csi-9p.dev", "host path /var/lib/kubelet/plugins_registry",
+	},
+	"csi-9p-node/liveness-probe":  {"user 0", "SELinux spc_t", "host path /var/lib/kubelet/plugins/virtio.csi-9p.dev"},
+	"csi-9p-node/controller":      {"user 0", "SELinux spc_t", "host path /var/lib/kubelet/plugins/virtio.csi-9p.dev"},
+	"csi-9p-node/csi-provisioner": {"user 0", "SELinux spc_t"},
+	"csi-9p-mounter/mounter": {
+		"host network", "user 0", "privileged", "escalation", "capabilities", "seccomp",
+		"host path /var/lib/kubelet/plugins/virtio.csi-9p.dev/mounter", "host path /run/csi-9p", "host path /dev",
+	},
+}
+
 func TestPrivileges(t *testing.T) {
 	for origin, objects := range everything(t) {
+		privileges := privileges
+		if onDevices(origin) {
+			privileges = devicePrivileges
+		}
 		for _, w := range workloads(objects) {
 			for _, c := range w.containers() {
 				where := w.name + "/" + c.Name

@@ -24,8 +24,23 @@ var rights = map[string]map[string][]string{
 	"Role csi-9p-leases":         {"coordination.k8s.io/leases": {"get", "create", "update"}},
 }
 
+// deviceRights are the same where each node provisions for itself.
+var deviceRights = map[string]map[string][]string{
+	"ClusterRole csi-9p-virtio-provisioner": {
+		"persistentvolumes":                      {"get", "list", "watch", "create", "patch", "delete"},
+		"persistentvolumeclaims":                 {"get", "list", "watch", "update"},
+		"events":                                 {"create", "patch"},
+		"storage.k8s.io/storageclasses":          {"get", "list", "watch"},
+		"storage.k8s.io/volumeattributesclasses": {"get"},
+	},
+}
+
 func TestRights(t *testing.T) {
 	for origin, objects := range everything(t) {
+		rights := rights
+		if onDevices(origin) {
+			rights = deviceRights
+		}
 		found := make(map[string]map[string][]string)
 		for _, r := range all[*rbacv1.ClusterRole](objects) {
 			found["ClusterRole "+r.Name] = byResource(t, origin, r.Rules)
@@ -56,12 +71,17 @@ func byResource(t *testing.T, origin string, rules []rbacv1.PolicyRule) map[stri
 	return verbs
 }
 
-// Only the controller has rights; Secrets are read where a binding says so, not everywhere; who has no rights has no token.
+// Only the controller has rights, or the node's pod that has it; Secrets are read where a binding says so, not everywhere; who has no
+// rights has no token.
 func TestWhoHasRights(t *testing.T) {
 	for origin, objects := range everything(t) {
+		role, account := "csi-9p-controller", namespace+"/csi-9p-controller"
+		if onDevices(origin) {
+			role, account = "csi-9p-virtio-provisioner", "csi-9p-virtio/csi-9p-node"
+		}
 		bound := make(map[string]bool)
 		for _, b := range all[*rbacv1.ClusterRoleBinding](objects) {
-			if b.RoleRef.Name != "csi-9p-controller" {
+			if b.RoleRef.Name != role {
 				t.Errorf("%s: %s is bound for the whole cluster", origin, b.RoleRef.Name)
 			}
 			bound = subjects(bound, b.Subjects)
@@ -69,12 +89,12 @@ func TestWhoHasRights(t *testing.T) {
 		for _, b := range all[*rbacv1.RoleBinding](objects) {
 			bound = subjects(bound, b.Subjects)
 		}
-		if got := slices.Collect(maps.Keys(bound)); !slices.Equal(got, []string{namespace + "/csi-9p-controller"}) {
+		if got := slices.Collect(maps.Keys(bound)); !slices.Equal(got, []string{account}) {
 			t.Errorf("%s: rights have %v", origin, got)
 		}
 		for _, a := range all[*corev1.ServiceAccount](objects) {
 			token := a.AutomountServiceAccountToken == nil || *a.AutomountServiceAccountToken
-			if token != bound[a.Namespace+"/"+a.Name] {
+			if token && !bound[a.Namespace+"/"+a.Name] {
 				t.Errorf("%s: service account %s has a token: %t", origin, a.Name, token)
 			}
 		}
@@ -97,7 +117,11 @@ func TestWhoHasTheToken(t *testing.T) {
 			}
 		}
 		slices.Sort(having)
-		if want := []string{"csi-9p-controller/csi-provisioner", "csi-9p-controller/csi-resizer"}; !slices.Equal(having, want) {
+		want := []string{"csi-9p-controller/csi-provisioner", "csi-9p-controller/csi-resizer"}
+		if onDevices(origin) {
+			want = []string{"csi-9p-node/csi-provisioner"}
+		}
+		if !slices.Equal(having, want) {
 			t.Errorf("%s: a token have %v, wanted %v", origin, having, want)
 		}
 	}

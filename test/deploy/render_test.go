@@ -29,7 +29,10 @@ const (
 )
 
 // overlays are what a user applies.
-var overlays = []string{"stable", "lab", "vsock"}
+var overlays = []string{"stable", "lab", "vsock", "virtio", "virtio-uio"}
+
+// onDevices reports whether something is for nodes with virtio devices, without a central controller.
+func onDevices(origin string) bool { return strings.HasPrefix(origin, "overlay virtio") }
 
 // strict decodes a document into the API's own type; a field that the type does not have is an error.
 var strict = json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Yaml: true, Strict: true})

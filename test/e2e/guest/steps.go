@@ -101,6 +101,10 @@ var virtioSteps = []step{
 		args: test("pci.test", "^TestDevice"), env: func(x site) []string { return []string{"CSI9P_TEST_VIRTIO=" + qemu.Tags[0]} }},
 	{name: "virtio-driver", about: "a volume from CreateVolume to DeleteVolume, its files compared on the host",
 		args: onDevice("driver")},
+	{name: "virtio-node-deployment", about: "the same with a controller on the node, which reaches the device through the mounter that owns it",
+		args: func(x site) []string {
+			return append([]string{"/init", "driver", x.server(), x.server()}, x.flags()...)
+		}},
 	{name: "virtio-tree", about: "a tree of files, copied and compared, mounted anew and compared",
 		args: onDevice("tree")},
 	{name: "virtio-killed-mounter", about: "a mounter killed at work, three times: its successor has the device again",

@@ -27,6 +27,7 @@ func Proofs() []suite.Proof {
 		{Name: "statefulset", About: "the pods of a StatefulSet find their own volumes again", Run: statefulSet},
 		{Name: "wrong-parameters", About: "a wrong parameter gives an Event that names the key", Run: wrongParameters},
 		{Name: "tls-exporter", About: "the exporter's manifests serve the cluster over TLS, and refuse a stranger's certificate", Run: tlsExporter},
+		{Name: "node-deployment", About: "each node provisions on the share that it has, through its mounter, and volumes stay where their share is", Run: nodeDeployment},
 		{Name: "examples", About: "the API server accepts every example of the repository", Run: examples},
 		{Name: "metrics", About: "every process tells its metrics and its health", Run: metrics},
 		{Name: "zero-copy", About: "zeroCopy decides whether the mounter copies a volume's data, and its metrics say so", Run: zeroCopy},

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -32,7 +34,7 @@ type rig struct {
 // share is where volumes are made.
 type share struct {
 	server     string   // URL for the node
-	controller string   // URL of the same tree for the controller
+	controller string   // URL of the same tree for the controller; the same URL of a device: it goes through the mounter
 	flags      []string // of the mounter
 }
 
@@ -44,6 +46,11 @@ func shareOf(args []string) (share, error) {
 	return share{server: args[0], controller: args[1], flags: args[2:]}, nil
 }
 
+// onNode reports whether the controller is the node's, without a road of its own to the share.
+func (s share) onNode() bool {
+	return s.controller == s.server && strings.HasPrefix(s.server, "virtio://")
+}
+
 // startDriver starts the controller, the mounter and the node service.
 func startDriver(ctx context.Context, s share) (*rig, error) {
 	dir, err := os.MkdirTemp("", "driver-")
@@ -51,16 +58,20 @@ func startDriver(ctx context.Context, s share) (*rig, error) {
 		return nil, err
 	}
 	r := &rig{dir: dir, share: s}
-	err = errors.Join(r.startMounter(ctx),
-		r.start(ctx, "controller.sock", "controller", "--endpoint", r.endpoint("controller.sock")),
-		r.start(ctx, "node.sock", "node", "--endpoint", r.endpoint("node.sock"), "--nodeid", "guest", "--mounter", r.endpoint("mounter.sock"),
-			"--kernel-mounts", r.path("kernel")))
+	controller := []string{"controller", "--endpoint", r.endpoint("controller.sock")}
+	node := []string{"node", "--endpoint", r.endpoint("node.sock"), "--nodeid", "guest", "--mounter", r.endpoint("mounter.sock"),
+		"--kernel-mounts", r.path("kernel")}
+	if s.onNode() {
+		here := []string{"--sessions", r.endpoint("sessions.sock"), "--topology-share", s.server}
+		controller, node = append(append(controller, "--nodeid", "guest"), here...), append(node, here...)
+	}
+	err = errors.Join(r.startMounter(ctx), r.start(ctx, "controller.sock", controller...), r.start(ctx, "node.sock", node...))
 	if err != nil {
 		return nil, errors.Join(err, r.stop())
 	}
-	controller, err1 := r.connect("controller.sock")
-	node, err2 := r.connect("node.sock")
-	r.controller, r.node = csi.NewControllerClient(controller), csi.NewNodeClient(node)
+	toController, err1 := r.connect("controller.sock")
+	toNode, err2 := r.connect("node.sock")
+	r.controller, r.node = csi.NewControllerClient(toController), csi.NewNodeClient(toNode)
 	return r, errors.Join(err1, err2)
 }
 
@@ -68,7 +79,11 @@ func (r *rig) path(name string) string     { return filepath.Join(r.dir, name) }
 func (r *rig) endpoint(name string) string { return "unix://" + r.path(name) }
 
 func (r *rig) startMounter(ctx context.Context) error {
-	p, err := start(r.dir, append([]string{"mounter", "--listen", r.endpoint("mounter.sock")}, r.share.flags...)...)
+	args := append([]string{"mounter", "--listen", r.endpoint("mounter.sock")}, r.share.flags...)
+	if r.share.onNode() {
+		args = append(args, "--sessions-listen", r.endpoint("sessions.sock"))
+	}
+	p, err := start(r.dir, args...)
 	if err != nil {
 		return err
 	}
@@ -152,15 +167,42 @@ func (r *rig) create(ctx context.Context, name string, parameters map[string]str
 	for key, value := range parameters {
 		all[key] = value
 	}
+	here, err := r.topology(ctx)
+	if err != nil {
+		return nil, err
+	}
 	answer, err := r.controller.CreateVolume(ctx, &csi.CreateVolumeRequest{
 		Name: name, Parameters: all, VolumeCapabilities: []*csi.VolumeCapability{capability()},
-		CapacityRange: &csi.CapacityRange{RequiredBytes: 1 << 30},
+		CapacityRange:             &csi.CapacityRange{RequiredBytes: 1 << 30},
+		AccessibilityRequirements: &csi.TopologyRequirement{Requisite: here, Preferred: here},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("CreateVolume: %w", err)
 	}
+	if at := answer.GetVolume().GetAccessibleTopology(); !slices.EqualFunc(at, here, sameSegments) {
+		return nil, fmt.Errorf("the volume is accessible from %v, the node is %v", at, here)
+	}
 	return &volume{rig: r, Volume: answer.GetVolume(), name: name}, nil
 }
+
+// topology is what the node says where it is, empty where all nodes are the same: a controller on the node knows the one share
+// that it has.
+func (r *rig) topology(ctx context.Context) ([]*csi.Topology, error) {
+	info, err := r.node.NodeGetInfo(ctx, &csi.NodeGetInfoRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("NodeGetInfo: %w", err)
+	}
+	here := info.GetAccessibleTopology()
+	if has := len(here.GetSegments()); r.share.onNode() != (has == 1) {
+		return nil, fmt.Errorf("the node has %d shares of its own: %v", has, here)
+	}
+	if here == nil {
+		return nil, nil
+	}
+	return []*csi.Topology{here}, nil
+}
+
+func sameSegments(a, b *csi.Topology) bool { return maps.Equal(a.GetSegments(), b.GetSegments()) }
 
 func (v *volume) staging() string { return v.path(v.name + "/staging") }
 func (v *volume) target() string  { return v.path(v.name + "/pod/data") }
