@@ -24,6 +24,7 @@ type request struct {
 	// is not the sender's to look at: the reply to a cancelled request may be decoded at any time.
 	reply Message
 	in    []byte  // where the data of Rread or Rreaddir goes, as many bytes as asked for
+	given bool    // in is the link's: who stops waiting leaves it behind
 	out   []byte  // the data of Twrite
 	fids  [2]*Fid // those that the message names; they stay bound until its outcome is known
 	stays bool    // a cancelled sender waits for the outcome, as whoever lends memory does
@@ -61,7 +62,7 @@ var exchanges = sync.Pool{New: func() any {
 }}
 
 // roundTrip sends a request over this link and waits for its reply. A cancelled context ends the wait at once, unless
-// the request lends the caller's memory to the transport: then it ends when the memory has come back.
+// the request lends the caller's memory to the transport, not for good: then it ends when the memory has come back.
 func (l *link) roundTrip(ctx context.Context, r request) error {
 	_, err := l.fill(ctx, r)
 	return err
@@ -187,7 +188,7 @@ func (x *exchange) wait(ctx context.Context) (int, error) {
 			x.recycle()
 			return 0, ctx.Err()
 		}
-		stays := x.request.stays || x.request.in != nil || x.request.out != nil
+		stays := x.request.stays || x.request.in != nil && !x.request.given || x.request.out != nil
 		if !stays && x.state.CompareAndSwap(exchangeWaiting, exchangeLeft) {
 			return 0, ctx.Err()
 		}

@@ -11,7 +11,7 @@ import (
 // a cookie of the server's, on which no arithmetic is possible. A buf too small for the next entry, of [DirentSize] bytes,
 // is EINVAL to most servers and the end to some.
 //
-// buf is lent to the transport: a cancelled call returns when the server has let go of it.
+// A call that is cancelled returns at once, and buf is not the caller's any more then: the server may write to it still.
 func (f *Fid) Readdir(ctx context.Context, offset uint64, buf []byte) ([]byte, error) {
 	if len(buf) == 0 {
 		return nil, f.fail("readdir", unix.EINVAL)
@@ -22,7 +22,7 @@ func (f *Fid) Readdir(ctx context.Context, offset uint64, buf []byte) ([]byte, e
 		var err error
 		n, err = l.fill(ctx, request{
 			message: &Treaddir{Fid: f.number, Offset: offset, Count: uint32(len(in))},
-			in:      in, fids: [2]*Fid{f},
+			in:      in, given: true, fids: [2]*Fid{f},
 		})
 		return err
 	})

@@ -10,6 +10,8 @@ type visit struct {
 	names    []string
 	walked   bool // to is bound: should the connection be lost, the next one binds it again
 	ask      bool
+	known    *Fid // is likely to be of the same file: then its attributes, asked for at the same time, will do
+	asked    bool // known's attributes do
 	attr     attrReply
 	open     bool
 	flags    uint32 // 9P's
@@ -21,9 +23,9 @@ func (f *Fid) WalkAttr(ctx context.Context, name string) (*Fid, Attr, error) {
 }
 
 // WalkOpen is WalkAttr that opens the file as well, flags being the host's O_*. If the server refuses to, the fid is not open:
-// Open then tells why.
-func (f *Fid) WalkOpen(ctx context.Context, name string, flags uint32) (*Fid, Attr, error) {
-	return f.visit(ctx, &visit{names: []string{name}, ask: true, open: true, flags: wireFlags(flags)})
+// Open then tells why. known, if there is one, is a fid that is likely to be of that file, which saves a round trip.
+func (f *Fid) WalkOpen(ctx context.Context, name string, flags uint32, known *Fid) (*Fid, Attr, error) {
+	return f.visit(ctx, &visit{names: []string{name}, ask: true, known: known, open: true, flags: wireFlags(flags)})
 }
 
 // CloneOpen is Walk without names that opens the file as well, as WalkOpen does.
@@ -36,11 +38,7 @@ func (f *Fid) CloneOpen(ctx context.Context, flags uint32) (*Fid, error) {
 func (f *Fid) IsOpen() bool { return f.isOpen() }
 
 func (f *Fid) visit(ctx context.Context, v *visit) (*Fid, Attr, error) {
-	err := f.mayWalk(v.names)
-	if err == nil {
-		v.from = f
-		v.to, err = f.session.newFid(f.volume)
-	}
+	err := v.begin(f)
 	if err != nil {
 		return nil, Attr{}, f.fail("walk", err, v.names...)
 	}
@@ -49,6 +47,16 @@ func (f *Fid) visit(ctx context.Context, v *visit) (*Fid, Attr, error) {
 		return nil, Attr{}, f.fail("walk", err, v.names...)
 	}
 	return v.to, v.attr.Attr, nil
+}
+
+// begin prepares the visit from a fid.
+func (v *visit) begin(from *Fid) error {
+	err := from.mayWalk(v.names)
+	if err == nil {
+		v.from = from
+		v.to, err = from.session.newFid(from.volume)
+	}
+	return err
 }
 
 // on makes the visit, or what is left of it, on a link.
@@ -61,7 +69,7 @@ func (v *visit) on(ctx context.Context, l *link) error {
 			return err
 		}
 	}
-	if v.ask {
+	if v.ask && !v.asked {
 		if err := l.roundTrip(ctx, v.to.getattr(&v.attr, AttrBasic)); err != nil {
 			return err
 		}
@@ -74,12 +82,14 @@ func (v *visit) on(ctx context.Context, l *link) error {
 
 // walk sends the Twalk; together: and at once all that follows.
 func (v *visit) walk(ctx context.Context, l *link, together bool) error {
-	w := newWalk(v.from, v.to, v.names)
-	walk := w.message(l, func() {
-		v.from.arrive(l, v.to, v.names, w.qid())
-		v.walked = true
-	})
-	if !together {
+	w, walk := v.step(l)
+	switch {
+	case together:
+	case v.ask && v.known != nil:
+		errs := l.exchangeAll(ctx, []request{walk, v.known.getattr(&v.attr, AttrBasic)})
+		v.asked = errs[1] == nil && v.attr.QID == w.qid()
+		return w.outcome(errs[0])
+	default:
 		return w.outcome(l.roundTrip(ctx, walk))
 	}
 	requests := []request{walk}
@@ -100,6 +110,15 @@ func (v *visit) walk(ctx context.Context, l *link, together bool) error {
 		return unlessRefused(errs[len(errs)-1])
 	}
 	return nil
+}
+
+// step is the Twalk.
+func (v *visit) step(l *link) (*walk, request) {
+	w := newWalk(v.from, v.to, v.names)
+	return w, w.message(l, func() {
+		v.from.arrive(l, v.to, v.names, w.qid())
+		v.walked = true
+	})
 }
 
 // unlessRefused leaves the server's refusal to open out: the fid is there, and not open.

@@ -38,6 +38,7 @@ type FS struct {
 	clock     serverClock
 	reach     reach
 	echo      echo
+	taste     taste
 	locks     *LockTable
 	turns     turns.Turns[turnKey]
 	direct    func(*ninep.IO) // fs.directDone, bound once
@@ -243,7 +244,7 @@ func (fs *FS) Handle(r *fuse.Request) {
 // patient are the operations that keep goroutines waiting in other ways than for a reply, or have several at work.
 var patient = map[fuse.Opcode]bool{
 	fuse.OpWrite: true, fuse.OpStatfs: true, fuse.OpFsync: true, fuse.OpFsyncdir: true, fuse.OpFlush: true,
-	fuse.OpReaddir: true, fuse.OpReaddirplus: true, fuse.OpGetlk: true, fuse.OpSetlk: true, fuse.OpSetlkw: true,
+	fuse.OpGetlk: true, fuse.OpSetlk: true, fuse.OpSetlkw: true,
 	fuse.OpSetxattr: true, fuse.OpGetxattr: true, fuse.OpListxattr: true, fuse.OpRemovexattr: true,
 }
 

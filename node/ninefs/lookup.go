@@ -31,21 +31,32 @@ func (fs *FS) lookup(ctx context.Context, r *fuse.Request) error {
 
 // find looks a name up on the server and fills in what the kernel is told of it: one lookup of its node.
 func (fs *FS) find(ctx context.Context, dir *node, name string, uid uint32, out *fuse.EntryOut) error {
-	known := fs.tree.named(dir, name)
-	var epoch uint64
-	if known != nil {
-		epoch = known.now()
-	}
+	known, epoch := fs.knownAs(dir, name)
 	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
 	if err != nil {
 		return err
 	}
 	fs.replaceOutdated(known, attr, epoch)
 	twins := fs.twins(ctx, attr, dir, name, uid)
-	n, err := fs.tree.enter(attr, dir, name, twins)
+	err = fs.settle(fid, attr, dir, name, uid, twins, out)
 	for _, twin := range twins {
 		fs.tree.unhold(twin)
 	}
+	return err
+}
+
+// knownAs returns the node last seen at a place, or nil, and its epoch.
+func (fs *FS) knownAs(dir *node, name string) (n *node, epoch uint64) {
+	if n = fs.tree.named(dir, name); n != nil {
+		epoch = n.now()
+	}
+	return n, epoch
+}
+
+// settle makes what was found under a name the node's that it is, and fills in what the kernel is told of it. fid is the cache's
+// from then on.
+func (fs *FS) settle(fid *ninep.Fid, attr ninep.Attr, dir *node, name string, uid uint32, twins []*node, out *fuse.EntryOut) error {
+	n, err := fs.tree.enter(attr, dir, name, twins)
 	if err != nil {
 		fid.Drop()
 		return err
@@ -139,6 +150,7 @@ func (fs *FS) attrTTL(n *node) time.Duration {
 
 // replyFound answers LOOKUP.
 func (fs *FS) replyFound(r *fuse.Request, out *fuse.EntryOut) {
+	fs.taste.lookedUp(r.NodeID(), r.Name(), out.Attr.Mode)
 	if fs.ttl == 0 {
 		fs.echo.told(r, out)
 	}

@@ -100,8 +100,13 @@ func (fs *FS) revisit(ctx context.Context, n *node, uid, asked uint32) (fid *nin
 	case asked&unix.O_TRUNC != 0: // not before it is known to be the file that the kernel checked permissions of
 		fid, attr, err = fs.walkAttr(ctx, dir, name, uid)
 	default:
+		var known *ninep.Fid
+		if f := fs.fids.get(n, uid); f != nil {
+			known = f.Fid
+			defer fs.fids.put(f)
+		}
 		fid, attr, err = fs.visit(ctx, dir, uid, func(d *ninep.Fid) (*ninep.Fid, ninep.Attr, error) {
-			return d.WalkOpen(ctx, name, fs.openFlags(asked))
+			return d.WalkOpen(ctx, name, fs.openFlags(asked), known)
 		})
 	}
 	if isGone(err) {

@@ -3,9 +3,7 @@ package ninefs
 import (
 	"context"
 	"strings"
-	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
@@ -17,8 +15,6 @@ const (
 	dirBuffer = 64 << 10
 	// maxDirReply bounds the answer to one READDIR.
 	maxDirReply = 64 << 10
-	// lookupsAtOnce is how many entries of a READDIRPLUS are looked up at the same time.
-	lookupsAtOnce = 128
 )
 
 // Offsets of the entries "." and ".." where the server has none: what follows them is the server's first entry. Cookies are
@@ -30,7 +26,7 @@ const (
 
 // dirStream is the reading position of an open directory: what the server sent and the kernel has not asked for yet.
 type dirStream struct {
-	mu     sync.Mutex
+	turn   chan struct{} // whoever has put an element into it reads
 	buf    []byte
 	rest   []byte // of buf
 	cookie uint64 // of the entry before rest
@@ -61,7 +57,7 @@ func (fs *FS) opendir(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	h := &handle{node: n, fid: fid, flags: unix.O_RDONLY, uid: uid, dir: &dirStream{}}
+	h := &handle{node: n, fid: fid, flags: unix.O_RDONLY, uid: uid, dir: &dirStream{turn: make(chan struct{}, 1)}}
 	if err := fs.handles.add(h); err != nil {
 		fid.Drop()
 		return err
@@ -84,8 +80,10 @@ func (fs *FS) list(ctx context.Context, r *fuse.Request, add func(*fuse.DirentBu
 	if h.dir == nil {
 		return unix.ENOTDIR
 	}
-	h.dir.mu.Lock()
-	defer h.dir.mu.Unlock()
+	if err := h.dir.take(ctx); err != nil {
+		return err
+	}
+	defer h.dir.give()
 	b := fuse.NewDirentBuilder(make([]byte, min(in.Size, maxDirReply)))
 	for offset := in.Offset; ; {
 		d, err := fs.entry(ctx, h, offset)
@@ -104,6 +102,24 @@ func (fs *FS) list(ctx context.Context, r *fuse.Request, add func(*fuse.DirentBu
 	r.ReplyData(b.Bytes())
 	return nil
 }
+
+// take waits for the caller's turn with the stream, as long as ctx allows.
+func (s *dirStream) take(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	ninep.Block(ctx)
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return unix.EINTR
+	}
+}
+
+func (s *dirStream) give() { <-s.turn }
 
 // entry returns the entry at an offset that an earlier one ended with, or one without a name at the end.
 func (fs *FS) entry(ctx context.Context, h *handle, offset uint64) (fuse.Dirent, error) {
@@ -170,8 +186,8 @@ func (s *dirStream) load(ctx context.Context, fid *ninep.Fid, cookie uint64, fir
 	if buf == nil {
 		buf = make([]byte, min(dirBuffer, fid.MaxPayload()))
 	}
-	s.buf, s.rest = nil, nil // the call's, and perhaps for good
-	data, err := abandonable(ctx, func() ([]byte, error) { return fid.Readdir(ctx, cookie, buf) })
+	s.buf, s.rest = nil, nil // the call's, and perhaps for good: see [ninep.Fid.Readdir]
+	data, err := fid.Readdir(ctx, cookie, buf)
 	if err != nil {
 		return err
 	}
@@ -210,34 +226,67 @@ func (s *dirStream) consume(d fuse.Dirent) {
 	}
 }
 
-// found is an entry of a READDIRPLUS whose file is to be looked up.
-type found struct {
-	name string
-	out  *fuse.EntryOut
+// listed are the entries of a READDIRPLUS whose files are to be looked up.
+type listed struct {
+	names  []string
+	outs   []*fuse.EntryOut
+	known  []*node // by these names, as far as they are
+	epochs []uint64
 }
 
-// readdirplus lists entries with their attributes. What can't be looked up is listed without.
+// readdirplus lists entries, with the attributes of those that somebody is likely to want them of. What can't be looked up is
+// listed without.
 func (fs *FS) readdirplus(ctx context.Context, r *fuse.Request) error {
-	var entries []found
-	uid := fs.caller(r)
+	var entries listed
+	tell := fs.taste.listing(r.NodeID(), fuse.In[fuse.ReadIn](r).Offset)
 	add := func(b *fuse.DirentBuilder, _ *handle, d fuse.Dirent) bool {
 		out := b.AddPlus(d)
-		if out != nil && d.Name != "." && d.Name != ".." {
-			entries = append(entries, found{d.Name, out})
+		if out != nil && tell.tells(d) {
+			entries.names, entries.outs = append(entries.names, d.Name), append(entries.outs, out)
 		}
 		return out != nil
 	}
 	return fs.list(ctx, r, add, func(h *handle) {
-		var group errgroup.Group
-		group.SetLimit(lookupsAtOnce)
-		for _, e := range entries {
-			group.Go(func() error {
-				if fs.find(ctx, h.node, e.name, uid, e.out) != nil {
-					*e.out = fuse.EntryOut{}
-				}
-				return nil
-			})
+		if len(entries.names) > 0 {
+			fs.findAll(ctx, h.node, entries, fs.caller(r))
 		}
-		_ = group.Wait() // none returns an error
 	})
+}
+
+// findAll is find for many names, of which it leaves out those that it cannot tell at once.
+func (fs *FS) findAll(ctx context.Context, dir *node, entries listed, uid uint32) {
+	for _, name := range entries.names {
+		n, epoch := fs.knownAs(dir, name)
+		entries.known, entries.epochs = append(entries.known, n), append(entries.epochs, epoch)
+	}
+	var found []ninep.Found
+	// What befell the directory has befallen the first of them, and then there are no others.
+	_ = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) error {
+		dropFound(found)
+		found = d.WalkAttrs(ctx, entries.names)
+		return found[0].Err
+	})
+	for i, f := range found {
+		if f.Err != nil {
+			continue
+		}
+		fs.replaceOutdated(entries.known[i], f.Attr, entries.epochs[i])
+		if twin := fs.tree.suspect(f.Attr, dir, entries.names[i], nil); twin != nil {
+			fs.tree.unhold(twin)
+			f.Fid.Drop()
+			continue
+		}
+		if fs.settle(f.Fid, f.Attr, dir, entries.names[i], uid, nil, entries.outs[i]) != nil {
+			*entries.outs[i] = fuse.EntryOut{}
+		}
+	}
+}
+
+// dropFound gives up what an earlier attempt has found.
+func dropFound(found []ninep.Found) {
+	for _, f := range found {
+		if f.Fid != nil {
+			f.Fid.Drop()
+		}
+	}
 }
