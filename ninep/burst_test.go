@@ -1,0 +1,63 @@
+package ninep_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/ninep"
+)
+
+// TestWalkAttrs: each name has an outcome of its own, also of more names than go out at once, whether the server is known to keep the
+// order of messages, as it is from the second time on, or not.
+func TestWalkAttrs(t *testing.T) {
+	g := newGate(t)
+	_, root := g.open(ninep.Config{})
+	names := []string{"nope", "..", "a/b"}
+	for i := range 300 {
+		name := fmt.Sprint(i)
+		ok(t, os.WriteFile(filepath.Join(g.root, name), make([]byte, i), 0o600))
+		names = append(names, name)
+	}
+	for range 2 {
+		found := root.WalkAttrs(testContext(t), names)
+		for i, want := range []error{unix.ENOENT, unix.EINVAL, unix.EINVAL} {
+			if f := found[i]; f.Fid != nil || !errors.Is(f.Err, want) {
+				t.Errorf("%s: %v, want %v", names[i], f.Err, want)
+			}
+		}
+		for i, f := range found[3:] {
+			ok(t, f.Err)
+			if f.Attr.Size != uint64(i) || f.Fid.Path() != "/"+names[3+i] {
+				t.Errorf("%s: %d bytes, path %s", names[3+i], f.Attr.Size, f.Fid.Path())
+			}
+			ok(t, f.Fid.Clunk(testContext(t)))
+		}
+	}
+	if found := root.WalkAttrs(testContext(t), nil); len(found) != 0 {
+		t.Error("no names lead somewhere")
+	}
+}
+
+// TestWalkOpenKnown: the attributes are those of the file that the name leads to, whatever file the fid is of that it is taken to be
+// known by, and on a server that is not known to keep the order of messages.
+func TestWalkOpenKnown(t *testing.T) {
+	g := newGate(t)
+	ok(t, os.WriteFile(filepath.Join(g.root, "file"), make([]byte, 7), 0o600))
+	ok(t, os.WriteFile(filepath.Join(g.root, "other"), make([]byte, 9), 0o600))
+	for _, name := range []string{"file", "other"} {
+		_, root := g.open(ninep.Config{})
+		ctx := testContext(t)
+		known, err := root.Walk(ctx, name)
+		ok(t, err)
+		f, a, err := root.WalkOpen(ctx, "file", unix.O_RDONLY, known)
+		ok(t, err)
+		if a.Size != 7 || !f.IsOpen() {
+			t.Errorf("known as %s: %d bytes, open %t", name, a.Size, f.IsOpen())
+		}
+	}
+}
