@@ -7,7 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/csi-9p/csi-9p/doctor"
 	"github.com/csi-9p/csi-9p/node/nodetest"
@@ -45,7 +45,9 @@ func newGuest(t *testing.T, function pci.Function, changes ...func(*doctor.Machi
 			g.exporter = nodetest.Export(t)
 		}
 		device := virtiotest.New(virtiotest.Options{
-			Dial:   func() (io.ReadWriteCloser, error) { return net.Dial("unix", strings.TrimPrefix(g.exporter.URL, "unix://")) },
+			Dial: func() (io.ReadWriteCloser, error) {
+				return net.Dial("unix", strings.TrimPrefix(g.exporter.URL, "unix://"))
+			},
 			Broken: func(err error) { t.Errorf("the driver broke the device: %v", err) },
 		})
 		conn, err := virtio.New(ctx, device, virtio.Options{Memory: o.Memory})
@@ -53,7 +55,6 @@ func newGuest(t *testing.T, function pci.Function, changes ...func(*doctor.Machi
 			return nil, err
 		}
 		device.FailResets(g.stuck)
-		t.Cleanup(func() { <-conn.Lost() })
 		return conn, nil
 	}
 	return g
@@ -170,12 +171,39 @@ func TestHugePagesOfAnOwnerThatWasKilled(t *testing.T) {
 
 // A device that does not confirm its reset is not waited for without end.
 func TestDeviceDoesNotLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuest(t, isolated)
+		var device *virtiotest.Device
+		var conn *virtio.Conn
+		g.Dial = func(ctx context.Context, _ dial.URL, o dial.Options) (transport.Conn, error) {
+			device = virtiotest.New(virtiotest.Options{Handle: func(*virtiotest.Element) {}})
+			var err error
+			conn, err = virtio.New(ctx, device, virtio.Options{Memory: o.Memory})
+			device.FailResets(1000)
+			return conn, err
+		}
+		expect(t, find(t, g.examine(t, false), "device"), doctor.Fail, "does not confirm", "log of QEMU")
+		device.FailResets(0)
+		<-conn.Lost()
+	})
+}
+
+// Who is told to end gives the device back first.
+func TestDeviceIsGivenBackAtTheEnd(t *testing.T) {
 	g := newGuest(t, isolated)
-	g.stuck = 6
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
+	dialed := g.Dial
+	ctx, end := context.WithCancel(t.Context())
+	g.stuck = 2
+	g.Dial = func(ctx context.Context, u dial.URL, o dial.Options) (transport.Conn, error) {
+		conn, err := dialed(ctx, u, o)
+		end()
+		return conn, err
+	}
 	r := doctor.Run(ctx, g.Machine, options(t, "virtio://share0"))
-	expect(t, find(t, r, "device"), doctor.Fail, "does not confirm", "log of QEMU")
+	expect(t, find(t, r, "device"), doctor.OK)
+	if r.Usable {
+		t.Error("the report calls usable what was not looked at")
+	}
 }
 
 // A device that the kernel does not have back is told of.

@@ -70,6 +70,7 @@ func TestEventsOfAPod(t *testing.T) {
 		"no such socket":        {map[string]string{"server": "unix:///nosuch/9p.sock"}, nil, codes.Unavailable, []string{"unix:///nosuch/9p.sock", "check that it runs"}},
 		"a share, out of reach": {map[string]string{"share": "tank"}, nil, codes.Unavailable, []string{"share tank", "tcp://127.0.0.1:1", "connection refused"}},
 		"a web server":          {map[string]string{"server": web}, nil, codes.Unavailable, []string{web, "not a 9P server", "speaks 9P2000.L"}},
+		"no such device":        {map[string]string{"server": "virtio://nosuch"}, nil, codes.Unavailable, []string{"virtio://nosuch", "'csi-9p doctor virtio://nosuch' on the node"}},
 		"a refused peer":        {map[string]string{"server": closing}, nil, codes.Unavailable, []string{closing, "lets this node in"}},
 		"a mute server":         {map[string]string{"server": mute}, nil, codes.DeadlineExceeded, []string{mute, "no answer in time", "check that it runs"}},
 		"unknown share":         {map[string]string{"share": "tnak"}, nil, codes.FailedPrecondition, []string{`"tnak"`, `"tank"`, "shares.yaml", "correct the parameter share"}},

@@ -55,7 +55,8 @@ On a cluster, 'controller' makes the directories that volumes are, 'node' answer
 
 A share is named by a URL:
   tcp://host[:564][/aname]        tls://host[:564][/aname]
-  unix:///path[?aname=/x]         vsock://cid[:564][/aname]`,
+  unix:///path[?aname=/x]         vsock://cid[:564][/aname]
+  virtio://mount_tag`,
 		Example: `  csi-9p serve --listen tcp://127.0.0.1:5640 /srv/share
   csi-9p mount tcp://127.0.0.1:5640 /mnt`,
 		SilenceErrors: true,

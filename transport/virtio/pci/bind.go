@@ -46,8 +46,11 @@ func (t tree) restore(address string, o origin) error {
 }
 
 // rebind takes a function from its driver and lets the kernel find the one
-// meant, if it has to change.
+// meant. What is as it should be is not written to.
 func (t tree) rebind(address string, to origin) error {
+	if is, err := t.binding(address); err == nil && is == to {
+		return nil
+	}
 	override := to.Override
 	if override == "" {
 		override = "\n" // clears it: drivers/base/driver.c, driver_set_override

@@ -106,7 +106,9 @@ func TestCrashedOwnersDeviceIsTakenOver(t *testing.T) {
 		}
 	}
 	d := mustOpen(t, o)
-	m.wrote("devices/" + first + "/driver_override uio_pci_generic") // and nothing more: it is bound already
+	if len(m.written) > 0 {
+		t.Errorf("written: %q, and it was bound already", m.written)
+	}
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the pages that were left: %v", err)
 	}
@@ -162,6 +164,26 @@ func TestFailedOpenLeavesNoTrace(t *testing.T) {
 				t.Errorf("the lock file says %q", b)
 			}
 		})
+	}
+}
+
+// TestReadOnlySysfs is told of once: nothing was changed that would have to be given back.
+func TestReadOnlySysfs(t *testing.T) {
+	m, o, _ := uioMachine(t)
+	sys := m.path("sys")
+	for _, flags := range []uintptr{unix.MS_BIND, unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY} {
+		if err := unix.Mount(sys, sys, "", flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(sys, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	_, err := pci.Open(t.Context(), "share0", o)
+	if err == nil || strings.Count(err.Error(), "needs a writable /sys") != 1 {
+		t.Errorf("the error is %v", err)
 	}
 }
 

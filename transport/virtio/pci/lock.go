@@ -29,17 +29,20 @@ type record struct {
 // with the process and can be looked at without being taken.
 type lock struct{ file *os.File }
 
+// lockAdvice says what to do where there can be no lock.
+const lockAdvice = "a container mounts that directory from the node, for all who drive its devices"
+
 func lockPath(dir, address string) string { return filepath.Join(dir, "virtio-"+address+".lock") }
 
 // lockFunction takes the ownership. It fails with an error that wraps ErrInUse
 // where another process has it.
 func lockFunction(dir, address string) (*lock, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("the directory for the device's lock: %w", err)
+		return nil, fmt.Errorf("the device's lock: %w: %s", err, lockAdvice)
 	}
 	f, err := os.OpenFile(lockPath(dir, address), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("the device's lock: %w", err)
+		return nil, fmt.Errorf("the device's lock: %w: %s", err, lockAdvice)
 	}
 	l := &lock{file: f}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
