@@ -12,7 +12,7 @@ import (
 type NodeInfo struct {
 	csi.UnimplementedNodeServer
 	NodeID   string
-	Topology topology.Node
+	Topology *topology.Node
 }
 
 // NodeGetInfo implements csi.NodeServer.

@@ -51,7 +51,7 @@ type Options struct {
 	Shares  *shares.Shares // the shares that volumes may name
 	Kernel  *v9fs.Mounts   // the volumes of engine: kernel; nil: there are none
 
-	Topology topology.Node // the shares that not every node has
+	Topology *topology.Node // the shares that not every node has; nil: there are none
 }
 
 // Service implements the CSI Node service. It is safe for concurrent use; calls

@@ -113,10 +113,10 @@ func serveController(cmd *cobra.Command, flags controllerFlags) error {
 	return beside(ctx, web, func(ctx context.Context) error { return driver.Serve(ctx, listener, services) })
 }
 
-// node is the node that the controller runs on; zero without --sessions.
-func (f controllerFlags) node() (topology.Node, error) {
+// node is the node that the controller runs on, without a mounter if it runs anywhere.
+func (f controllerFlags) node() (*topology.Node, error) {
 	if (f.nodeID == "") != (f.topology.sessions == "") {
-		return topology.Node{}, fmt.Errorf("%w: --sessions and --nodeid are needed together: a controller on a node", errUsage)
+		return nil, fmt.Errorf("%w: --sessions and --nodeid are needed together: a controller on a node", errUsage)
 	}
 	return f.topology.node()
 }

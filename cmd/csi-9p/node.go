@@ -36,7 +36,9 @@ in a container, the kubelet's directory with Bidirectional mount propagation; wi
 does not start.
 
 Nothing in it waits for a server: a dead one delays neither the unmounting of a volume nor the
-kubelet's questions.`,
+kubelet's questions. With --topology-share the kubelet is told which of these servers the node has, by
+a label of each share's own, for pods to be placed there; until each has been asked once the driver
+does not register.`,
 		Example: `  csi-9p node --endpoint unix:///run/csi-9p/node.sock --nodeid "$(hostname)" --mounter unix:///run/csi-9p/mounter.sock`,
 		Args:    positional(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runNode(cmd.Context(), flags) },

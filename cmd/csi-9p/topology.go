@@ -19,17 +19,16 @@ func (f *topologyFlags) add(flags *pflag.FlagSet, sessions string) {
 	flags.StringArrayVar(&f.shares, "topology-share", nil, "server, such as virtio://share0, that not every node has: volumes on it are for the nodes that do; may be repeated")
 }
 
-// node is the node that the flags tell of; zero without any.
-func (f topologyFlags) node() (topology.Node, error) {
-	var n topology.Node
-	var err error
+// node is the node that the flags tell of.
+func (f topologyFlags) node() (_ *topology.Node, err error) {
+	n := new(topology.Node)
 	if f.sessions != "" {
 		if n.Mounter, err = mounter.SocketPath(f.sessions); err != nil {
-			return n, fmt.Errorf("%w: --sessions: %w", errUsage, err)
+			return nil, fmt.Errorf("%w: --sessions: %w", errUsage, err)
 		}
 	}
 	if n.Shares, err = topology.ParseShares(f.shares); err != nil {
-		return n, fmt.Errorf("%w: --topology-share: %w", errUsage, err)
+		return nil, fmt.Errorf("%w: --topology-share: %w", errUsage, err)
 	}
 	return n, nil
 }

@@ -65,13 +65,13 @@ func listen(t *testing.T, serve func(net.Listener), stop func() error) (path str
 	return path
 }
 
-func node(t *testing.T, mounter string, urls ...string) topology.Node {
+func node(t *testing.T, mounter string, urls ...string) *topology.Node {
 	t.Helper()
 	shares, err := topology.ParseShares(urls)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return topology.Node{Mounter: mounter, Shares: shares}
+	return &topology.Node{Mounter: mounter, Shares: shares}
 }
 
 // keys are the keys of a topology, in order.
@@ -106,6 +106,27 @@ func TestNodeCannotAsk(t *testing.T) {
 	got, err := node(t, newMounter(t, "share0"), "virtio://share0", "virtio://share1").Topology(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "virtio://share1") {
 		t.Errorf("with a share that is refused: %v, %v", got, err)
+	}
+}
+
+// A share that was there is told again when nobody can ask it: the kubelet may
+// have been restarted, and has to know the driver to end pods.
+func TestNodeRemembers(t *testing.T) {
+	mounter := newMounter(t, "share0")
+	n := node(t, mounter, "virtio://share0")
+	before, err := n.Topology(t.Context())
+	if err != nil || len(before.GetSegments()) != 1 {
+		t.Fatalf("got %v, %v", before, err)
+	}
+	if err := os.Remove(mounter); err != nil {
+		t.Fatal(err)
+	}
+	after, err := n.Topology(t.Context())
+	if err != nil || !slices.Equal(keys(before), keys(after)) {
+		t.Errorf("with the mounter away: %v, %v; it was %v", after, err, before)
+	}
+	if got, err := node(t, mounter, "virtio://share0").Topology(t.Context()); err == nil {
+		t.Errorf("told by another process: %v", got)
 	}
 }
 
