@@ -21,7 +21,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -65,8 +64,8 @@ func Serve(ctx context.Context, nc net.Conn, open Open) error {
 	c.working.Wait()
 	c.clear()
 	c.watching.Wait()
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		return nil
+	if errors.Is(err, ninep.ErrMalformed) {
+		return fmt.Errorf("9P client: %w", err)
 	}
-	return fmt.Errorf("9P client: %w", err)
+	return nil
 }

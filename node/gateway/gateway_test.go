@@ -51,7 +51,7 @@ func newHouse(t *testing.T, sessions map[string]*ninep.Session) *house {
 				return
 			}
 			h.clients.Go(func() {
-				if err := gateway.Serve(ctx, conn, h.open); err != nil && !errors.Is(err, ninep.ErrMalformed) {
+				if err := gateway.Serve(ctx, conn, h.open); err != nil {
 					t.Errorf("a client: %v", err)
 				}
 			})

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -75,7 +74,7 @@ func (vs *Volumes) lend(ctx context.Context, share string) (*gateway.Share, erro
 	return &gateway.Share{
 		Session: s.Session, Aname: url.Aname, Flow: s.lent,
 		// Who makes volumes comes again: a device is not set up anew for each.
-		Release: sync.OnceFunc(func() { time.AfterFunc(cmp.Or(vs.Linger, time.Minute), release) }),
+		Release: func() { time.AfterFunc(cmp.Or(vs.Linger, time.Minute), release) },
 	}, nil
 }
 
