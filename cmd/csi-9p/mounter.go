@@ -40,8 +40,7 @@ A virtio device has one owner, the mounter. With --sessions-listen a controller 
 its share through the mounter's session, and so does whatever speaks 9P2000.L on a unix socket: what is
 attached there is the URL of the share, for root and the mounter's own user alone.`,
 		Example: `  csi-9p mounter --listen unix:///run/csi-9p/mounter.sock
-  csi-9p mounter --sessions-listen unix:///run/csi-9p/sessions.sock
-  csi-9p mount 'unix:///run/csi-9p/sessions.sock?aname=virtio://share0' /mnt`,
+  csi-9p mounter --sessions-listen unix:///run/csi-9p/sessions.sock`,
 		Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runMounter(cmd.Context(), sockets, web, tls, options)
