@@ -2,11 +2,13 @@ package ninefs_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -107,6 +109,42 @@ func TestMakerOwns(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestMakerOwnsNothingElse: what another client has put in the place of what a user made is not the user's.
+func TestMakerOwnsNothingElse(t *testing.T) {
+	for _, c := range []struct {
+		make  []string
+		reply ninep.MsgType
+	}{
+		{[]string{"mkdir"}, ninep.TypeRmkdir},
+		{[]string{"mkfifo"}, ninep.TypeRmknod},
+		{[]string{"ln", "-s", "x"}, ninep.TypeRsymlink},
+	} {
+		t.Run(c.make[0], func(t *testing.T) {
+			noLeak(t)
+			s := exporter(t)
+			dir := filepath.Join(s.root, "open")
+			check(t, os.Mkdir(dir, 0o777))
+			check(t, as(t, 0, 0, append(slices.Clone(c.make), dir+"/theirs")...))
+			var swap sync.Once
+			m := mount(t, answers(t, s, func(frame []byte) {
+				if ninep.MsgType(frame[4]) == c.reply {
+					swap.Do(func() {
+						if err := errors.Join(os.Rename(dir+"/new", dir+"/made"), os.Rename(dir+"/theirs", dir+"/new")); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			}))
+			if err := as(t, 1001, 1002, append(slices.Clone(c.make), m.path("open/new"))...); err == nil {
+				t.Error("what another client made counts as made here")
+			}
+			if st := stat(t, dir+"/new"); st.Uid != 0 {
+				t.Errorf("what another client made was given to user %d", st.Uid)
+			}
+		})
+	}
 }
 
 // TestKernelChecksPermissions: also those that follow from a group, which 9P does not carry.

@@ -12,17 +12,15 @@ import (
 
 func (fs *FS) mkdir(ctx context.Context, r *fuse.Request) error {
 	in := fuse.In[fuse.MkdirIn](r)
-	return fs.make(ctx, r, 0, func(dir *ninep.Fid, name string) error {
-		_, err := dir.Mkdir(ctx, name, in.Mode&0o7777, r.GID())
-		return err
+	return fs.make(ctx, r, 0, func(dir *ninep.Fid, name string) (ninep.QID, error) {
+		return dir.Mkdir(ctx, name, in.Mode&0o7777, r.GID())
 	})
 }
 
 func (fs *FS) symlink(ctx context.Context, r *fuse.Request) error {
 	target := string(r.Name2())
-	return fs.make(ctx, r, 0, func(dir *ninep.Fid, name string) error {
-		_, err := dir.Symlink(ctx, name, target, r.GID())
-		return err
+	return fs.make(ctx, r, 0, func(dir *ninep.Fid, name string) (ninep.QID, error) {
+		return dir.Symlink(ctx, name, target, r.GID())
 	})
 }
 
@@ -31,7 +29,7 @@ func (fs *FS) mknod(ctx context.Context, r *fuse.Request) error {
 	special := fs.specialBits(in.Mode)
 	mode := in.Mode &^ special
 	if mode&unix.S_IFMT == unix.S_IFREG {
-		return fs.make(ctx, r, special, func(dir *ninep.Fid, name string) error {
+		return fs.make(ctx, r, special, func(dir *ninep.Fid, name string) (ninep.QID, error) {
 			made, err := fs.createFile(ctx, dir, name, unix.O_WRONLY, mode, r.GID())
 			if err == nil {
 				made.Open.Drop()
@@ -39,29 +37,39 @@ func (fs *FS) mknod(ctx context.Context, r *fuse.Request) error {
 			if made.Path != nil {
 				made.Path.Drop()
 			}
-			return err
+			return made.Attr.QID, err
 		})
 	}
 	major, minor := splitDev(in.Rdev)
-	return fs.make(ctx, r, special, func(dir *ninep.Fid, name string) error {
-		_, err := dir.Mknod(ctx, name, mode, major, minor, r.GID())
-		return err
+	return fs.make(ctx, r, special, func(dir *ninep.Fid, name string) (ninep.QID, error) {
+		return dir.Mknod(ctx, name, mode, major, minor, r.GID())
 	})
 }
 
 // make has op make a file that did not exist, without its special bits, gives it to the caller and answers with it.
-func (fs *FS) make(ctx context.Context, r *fuse.Request, special uint32, op func(dir *ninep.Fid, name string) error) error {
+func (fs *FS) make(
+	ctx context.Context, r *fuse.Request, special uint32, op func(dir *ninep.Fid, name string) (ninep.QID, error),
+) error {
 	dir, name, err := fs.birthplace(r)
 	if err != nil {
 		return err
 	}
 	uid := fs.caller(r)
-	if err := fs.onDir(ctx, dir, uid, func(d *ninep.Fid) error { return op(d, name) }); err != nil {
+	var made ninep.QID
+	err = fs.onDir(ctx, dir, uid, func(d *ninep.Fid) (err error) {
+		made, err = op(d, name)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
 	if err != nil {
 		return err
+	}
+	if attr.QID.Path != made.Path { // another client has put something else there, which is not the caller's to own
+		fid.Drop()
+		return unix.ESTALE
 	}
 	if err := fs.give(ctx, fid, &attr, dir, r, special); err != nil {
 		fid.Drop()

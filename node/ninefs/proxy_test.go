@@ -45,9 +45,8 @@ func between(t testing.TB, s share, carry func(client, server net.Conn)) share {
 	return share{url: "unix://" + socket, root: s.root}
 }
 
-// poorQIDs stands between a client and our exporter and makes of its good qids those of other servers: the inode number of
-// whatever device, and a version that never changes. Nor do its files have a data_version.
-func poorQIDs(t testing.TB, s share) share {
+// answers stands between a client and its server and sees each reply before the client does.
+func answers(t testing.TB, s share, see func(frame []byte)) share {
 	t.Helper()
 	return between(t, s, func(client, server net.Conn) {
 		var asking sync.WaitGroup
@@ -56,7 +55,7 @@ func poorQIDs(t testing.TB, s share) share {
 			_ = server.Close()
 		})
 		frames(t, server, func(frame []byte) error {
-			spoilReply(frame)
+			see(frame)
 			_, err := client.Write(frame)
 			return err
 		})
@@ -64,6 +63,10 @@ func poorQIDs(t testing.TB, s share) share {
 		asking.Wait()
 	})
 }
+
+// poorQIDs makes of our exporter's good qids those of other servers: the inode number of whatever device, and a version that never
+// changes. Nor do its files have a data_version.
+func poorQIDs(t testing.TB, s share) share { return answers(t, s, spoilReply) }
 
 // frames hands out the messages that come from a client or a server until the connection ends.
 func frames(t testing.TB, from io.Reader, carry func(frame []byte) error) {
