@@ -3,6 +3,7 @@ package ninefs
 import (
 	"context"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -24,13 +25,17 @@ const (
 	afterDotDot = 1<<63 - 2
 )
 
+// dirBuffers are for what servers send. One whose call failed does not come back: see [ninep.Fid.Readdir].
+var dirBuffers = sync.Pool{New: func() any { return new([dirBuffer]byte) }}
+
 // dirStream is the reading position of an open directory: what the server sent and the kernel has not asked for yet.
 type dirStream struct {
-	turn   chan struct{} // whoever has put an element into it reads
-	buf    []byte
-	rest   []byte // of buf
-	cookie uint64 // of the entry before rest
-	dots   bool   // the server sends no "." and ".."
+	turn   chan struct{}    // whoever has put an element into it reads
+	buf    *[dirBuffer]byte // nil while rest is empty: who has read all keeps no memory
+	rest   []byte           // of buf
+	cookie uint64           // of the entry before rest
+	ended  bool             // nothing comes after cookie, and the kernel was not told yet
+	dots   bool             // the server sends no "." and ".."
 	loaded bool
 }
 
@@ -96,6 +101,9 @@ func (fs *FS) list(ctx context.Context, r *fuse.Request, add func(*fuse.DirentBu
 		h.dir.consume(d)
 		offset = d.Off
 	}
+	if len(b.Bytes()) == 0 {
+		h.dir.ended = false // whoever reads on may find more
+	}
 	if done != nil {
 		done(h)
 	}
@@ -139,6 +147,9 @@ func (fs *FS) entry(ctx context.Context, h *handle, offset uint64) (fuse.Dirent,
 		offset = 0
 	}
 	for {
+		if s.cookie == offset && s.ended {
+			return fuse.Dirent{}, nil
+		}
 		if s.cookie != offset || len(s.rest) == 0 {
 			if err := s.load(ctx, h.fid, offset, false); err != nil || len(s.rest) == 0 {
 				return fuse.Dirent{}, err
@@ -151,7 +162,8 @@ func (fs *FS) entry(ctx context.Context, h *handle, offset uint64) (fuse.Dirent,
 		if usable(e.Name) {
 			return fs.shown(h, e), nil
 		}
-		s.rest, s.cookie, offset = rest, e.Offset, e.Offset
+		s.skip(rest, e.Offset)
+		offset = e.Offset
 	}
 }
 
@@ -182,23 +194,30 @@ func (fs *FS) inoAbove(n *node) uint64 {
 
 // load reads entries that follow a cookie. first: the reading begins, and whether the server sends dots is found out.
 func (s *dirStream) load(ctx context.Context, fid *ninep.Fid, cookie uint64, first bool) error {
-	buf := s.buf
-	if buf == nil {
-		buf = make([]byte, min(dirBuffer, fid.MaxPayload()))
-	}
-	s.buf, s.rest = nil, nil // the call's, and perhaps for good: see [ninep.Fid.Readdir]
-	data, err := fid.Readdir(ctx, cookie, buf)
+	s.drop()
+	buf := dirBuffers.Get().(*[dirBuffer]byte)
+	data, err := fid.Readdir(ctx, cookie, buf[:min(dirBuffer, fid.MaxPayload())])
 	if err != nil {
 		return err
 	}
-	if len(data) > 0 { // who has read all of it keeps no memory
-		s.buf = buf
+	s.buf = buf
+	if s.cookie, s.ended = cookie, len(data) == 0; s.ended {
+		s.drop()
+	} else {
+		s.rest = data
 	}
-	s.rest, s.cookie = data, cookie
 	if first || !s.loaded {
 		s.dots, s.loaded = !hasDots(data), true
 	}
 	return nil
+}
+
+// drop gives up what the server sent.
+func (s *dirStream) drop() {
+	if s.buf != nil {
+		dirBuffers.Put(s.buf)
+	}
+	s.buf, s.rest = nil, nil
 }
 
 // hasDots looks for "." among the first entries that a server sent.
@@ -222,7 +241,14 @@ func (s *dirStream) consume(d fuse.Dirent) {
 		return
 	}
 	if _, rest, err := ninep.NextDirent(s.rest); err == nil {
-		s.rest, s.cookie = rest, d.Off
+		s.skip(rest, d.Off)
+	}
+}
+
+// skip moves the position to rest.
+func (s *dirStream) skip(rest []byte, cookie uint64) {
+	if s.rest, s.cookie = rest, cookie; len(rest) == 0 {
+		s.drop()
 	}
 }
 
