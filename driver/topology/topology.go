@@ -18,11 +18,19 @@ const Prefix = "share.csi-9p.dev/"
 
 const present = "true" // a segment's value
 
-// Of returns the segments of whoever has the shares, and of nothing else.
+// none is, in a UUID's place, what a node has that has no share. Without any
+// segment, csi-provisioner would wait at such a node for the driver to come,
+// rather than have a claim scheduled to another one.
+const none = "none"
+
+// Of returns the segments of whoever has the shares, and no others.
 func Of(shares ...uuid.UUID) *csi.Topology {
 	segments := make(map[string]string, len(shares))
 	for _, id := range shares {
 		segments[Prefix+id.String()] = present
+	}
+	if len(shares) == 0 {
+		segments[Prefix+none] = present
 	}
 	return &csi.Topology{Segments: segments}
 }

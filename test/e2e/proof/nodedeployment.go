@@ -24,10 +24,12 @@ const (
 func nodeDeployment(t *suite.T) {
 	s := &scene{T: t, share: serve(t, "share")}
 	s.installOnNodes()
-	s.class = s.storageClass(t.Namespace, nil, func(c *storagev1.StorageClass) {
+	byNodes := func(c *storagev1.StorageClass) {
 		c.Provisioner, c.AllowVolumeExpansion = deviceDriver, nil
 		c.VolumeBindingMode = new(storagev1.VolumeBindingWaitForFirstConsumer)
-	})
+	}
+	s.class = s.storageClass(t.Namespace, nil, byNodes)
+	nowhere := s.storageClass(t.Namespace+"-nowhere", map[string]string{"server": "virtio://nowhere"}, byNodes)
 	t.Cleanup(s.drain)
 	s.claim("data", corev1.ReadWriteMany)
 	s.running("writer", "data", on("node2"))
@@ -39,6 +41,11 @@ func nodeDeployment(t *suite.T) {
 	s.drop("writer", "reader")
 	s.dropClaim("data")
 	s.absent(s.volumeDir("data"))
+
+	// A node that does not have the device hands the claim back to the scheduler.
+	s.claim("stray", corev1.ReadWriteMany, inClass(nowhere))
+	s.pod("stray", "stray", "true")
+	s.event("stray", "this node does not have virtio://nowhere")
 }
 
 // installOnNodes installs the overlay for as long as the proof takes.
