@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Ids of a virtio-9p PCI function (virtio 1.2, 4.1.2: 0x1040 + 9 is modern,
@@ -107,6 +109,10 @@ func (t tree) tag(f *Function) (string, error) {
 	}
 	if err != nil {
 		return "", err
+	}
+	// The window's registers are the device's: two who use them at once read each other's bytes.
+	if err := unix.Flock(descriptor(config), unix.LOCK_EX); err != nil {
+		return "", fmt.Errorf("locking %s: %w", config.Name(), err)
 	}
 	return readTag(config, l)
 }

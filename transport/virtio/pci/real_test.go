@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,6 +130,24 @@ func TestDeviceThatTheKernelHasMounted(t *testing.T) {
 	}
 	detach()
 	version(t, openReal(t))
+}
+
+// TestDeviceTagIsReadByMany: while a device is out of the kernel's hands, all who look at once read its tag, by way of the same registers.
+func TestDeviceTagIsReadByMany(t *testing.T) {
+	d := openReal(t)
+	defer d.Close()
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for range 20 {
+				if f, err := pci.Find(realTag(t), realOptions()); err != nil || f.Address != d.Address {
+					t.Errorf("found %+v: %v", f, err)
+					return
+				}
+			}
+		})
+	}
+	readers.Wait()
 }
 
 // own is the other owner, which drives the device until it is killed.
