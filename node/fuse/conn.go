@@ -56,9 +56,10 @@ type Config struct {
 	// memory that outlives the process, such as a memfd, it lets a successor resume: Serve finds the record complete, asks
 	// the kernel to send again what is unanswered, and does not wait for INIT. nil keeps it in this process alone.
 	State []byte
-	// IOURing has requests come by io_uring (Linux 6.14) instead of /dev/fuse. It takes a thread for the connection and payload
-	// memory of its own beside Buffers: as much as requests with payload are under way at once, which is up to 64 MiB, or 128 MiB
-	// on machines with many CPUs, where MaxWrite shrinks for it. A connection that uses it cannot be resumed.
+	// IOURing has requests come by io_uring (Linux 6.14) instead of /dev/fuse. It takes a thread for the connection, which the
+	// goroutine that calls Handler is locked to (runtime.LockOSThread), and payload memory of its own beside Buffers: as much as
+	// requests with payload are under way at once, which is up to 64 MiB, or 128 MiB on machines with many CPUs, where MaxWrite
+	// shrinks for it. A connection that uses it cannot be resumed.
 	IOURing IOURing
 }
 
