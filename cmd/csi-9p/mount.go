@@ -70,7 +70,7 @@ func runMount(ctx context.Context, url, dir string, flags mountFlags) error {
 		return err
 	}
 	m.Options = flags.process
-	if m.Options.IOURing, err = settleIOURing(ctx, flags.process.IOURing); err != nil {
+	if m.IOURing, err = settleIOURing(ctx, flags.process.IOURing); err != nil {
 		return err
 	}
 	if err := m.Check(); err != nil {
