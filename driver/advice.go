@@ -55,6 +55,8 @@ func AttachAdvice(err error) string {
 		return ""
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		return "; check aname"
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EHOSTUNREACH): // a mounter answers so for a server that it cannot have
+		return "; see the log of csi-9p mounter on this node"
 	}
 	return "; check attachUid and what the server allows"
 }

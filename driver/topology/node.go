@@ -78,7 +78,7 @@ func (n *Node) ask(ctx context.Context) error {
 		if errors.Is(err, NoDevice) {
 			klog.FromContext(ctx).Info("This node does not have a share", "share", share.String(), "reason", err.Error())
 		} else if err != nil {
-			return fmt.Errorf("share %s: %w%s", share, err, driver.Advice(err))
+			return fmt.Errorf("share %s: %w", share, err)
 		}
 		n.known[share] = id
 	}
@@ -89,10 +89,14 @@ func (n *Node) ask(ctx context.Context) error {
 func identify(ctx context.Context, session *ninep.Session, share dial.URL) (uuid.UUID, error) {
 	root, err := session.Attach(ctx, ninep.AttachOptions{Aname: share.String()})
 	if err != nil {
-		return uuid.Nil, err
+		return uuid.Nil, fmt.Errorf("%w%s", err, driver.AttachAdvice(err))
 	}
 	defer root.Drop()
-	return Identify(ctx, root)
+	id, err := Identify(ctx, root)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("%w%s", err, driver.Advice(err))
+	}
+	return id, nil
 }
 
 // Identify returns the UUID of the share whose root is given.

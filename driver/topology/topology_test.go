@@ -107,6 +107,12 @@ func TestNodeCannotAsk(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "virtio://share1") {
 		t.Errorf("with a share that is refused: %v, %v", got, err)
 	}
+	for errno, code := range map[unix.Errno]codes.Code{unix.EHOSTUNREACH: codes.Unavailable, unix.EBUSY: codes.FailedPrecondition} {
+		got, err := node(t, newRefusal(t, errno), "virtio://share0").Topology(t.Context())
+		if driver.Code(err) != code || !strings.Contains(err.Error(), "see the log of csi-9p mounter") {
+			t.Errorf("with %v: %v, %v", errno, got, err)
+		}
+	}
 }
 
 // A share that was there is told again when nobody can ask it: the kubelet may
@@ -133,19 +139,25 @@ func TestNodeRemembers(t *testing.T) {
 // A device that the node does not have is no part of its topology, and no error;
 // a node without any has a topology all the same, in which no volume is.
 func TestNodeWithoutDevice(t *testing.T) {
-	mounter := listen(t, func(l net.Listener) {
+	mounter := newRefusal(t, unix.ENODEV)
+	got, err := node(t, mounter, "virtio://share0").Topology(t.Context())
+	if err != nil || !slices.Equal(keys(got), []string{"share.csi-9p.dev/none"}) || topology.Has(got, topology.Of(uuid.New())) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// newRefusal is a mounter that refuses every attach.
+func newRefusal(t *testing.T, errno unix.Errno) (path string) {
+	t.Helper()
+	return listen(t, func(l net.Listener) {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			refuse(conn, unix.ENODEV)
+			refuse(conn, errno)
 		}
 	}, func() error { return nil })
-	got, err := node(t, mounter, "virtio://share0").Topology(t.Context())
-	if err != nil || !slices.Equal(keys(got), []string{"share.csi-9p.dev/none"}) || topology.Has(got, topology.Of(uuid.New())) {
-		t.Errorf("got %v, %v", got, err)
-	}
 }
 
 // refuse speaks 9P on a connection just enough to answer every request but
