@@ -38,16 +38,13 @@ func (c *conn) claim(r *request) error {
 	if as == alter {
 		places = places[:1] // a walk onto itself has two, of the same fid
 	}
-	for i, at := range places {
-		if i < len(places)-1 {
-			if err := c.hold(r, at, use); err != nil {
-				return err
-			}
-			continue
+	last := len(places) - 1
+	for _, at := range places[:last] {
+		if err := c.hold(r, at, use); err != nil {
+			return err
 		}
-		return c.hold(r, at, as)
 	}
-	return nil
+	return c.hold(r, places[last], as)
 }
 
 // hold takes a place at the fid whose number is at that byte of the body.

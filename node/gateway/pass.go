@@ -13,10 +13,7 @@ import (
 
 // serve does what a request asks for, and makes its reply.
 func (c *conn) serve(ctx context.Context, r *request) error {
-	switch m := r.message.(type) {
-	case *ninep.Tauth:
-		return unix.ENOENT // as ninep/server and diod say that there is nothing to authenticate with
-	case *ninep.Tattach:
+	if m, ok := r.message.(*ninep.Tattach); ok {
 		return c.attach(ctx, r, m)
 	}
 	t, err := r.tree()

@@ -15,7 +15,7 @@ import (
 type request struct {
 	tag     uint16
 	kind    ninep.MsgType
-	message ninep.Message // nil with err
+	message ninep.Message // nil: there is no such request
 	body    []byte        // what message was decoded from
 	err     error         // found before it is worked on: the answer
 	holds   []hold
@@ -27,22 +27,23 @@ type request struct {
 // decode finds out what the request's body says. The error is that of one that is malformed.
 func (r *request) decode() error {
 	r.message = ninep.NewMessage(r.kind)
-	if r.message == nil || r.kind&1 == 1 { // a reply's number is odd
+	switch {
+	case r.message == nil, r.kind&1 == 1: // a reply's number is odd
 		r.message, r.err = nil, unix.EOPNOTSUPP
 		return nil
+	case r.kind == ninep.TypeTauth:
+		r.err = unix.ENOENT // as ninep/server and diod say that there is nothing to authenticate with
 	}
 	return ninep.DecodeBody(r.body, r.message)
 }
 
-// fidsAt returns where in the body of a message its fids stand.
+// fidsAt returns where in the body of a message stand the fids that it asks about.
 func fidsAt(m ninep.Message) []int {
 	switch m := m.(type) {
 	case *ninep.Twalk, *ninep.Txattrwalk, *ninep.Trename, *ninep.Tlink:
 		return []int{0, 4}
 	case *ninep.Trenameat:
 		return []int{0, 4 + 2 + len(m.OldName)}
-	case *ninep.Tauth:
-		return nil
 	}
 	return []int{0}
 }
