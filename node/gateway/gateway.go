@@ -30,7 +30,7 @@ import (
 
 const (
 	maxMsize    = 64<<10 + ninep.IOHeaderSize // bytes of a message to or from a client; a server may take less
-	maxFids     = 4096                        // of one client
+	maxFids     = 1024                        // of one client
 	maxRequests = 64                          // of one client that are worked on at once
 	maxTags     = 1024                        // of one client that are in use, by Tflush too
 	replyTime   = time.Minute                 // how long a client may take to accept a reply

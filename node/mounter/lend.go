@@ -21,8 +21,9 @@ import (
 const (
 	// lentBytes is how much payload all clients of a session have in flight together.
 	lentBytes = 4 << 20
-	// maxClients is how many there are of all sessions.
-	maxClients = 64
+	// maxClients is how many there are of all sessions. With as many fids as each may have
+	// they leave those of a server (65536 of csi-9p serve) to the volumes.
+	maxClients = 16
 )
 
 // ServeSessions speaks 9P on a listener of Listen's: a client attaches a share by its URL, over the session that
