@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -90,6 +92,34 @@ func TestLongWriteElsewhere(t *testing.T) {
 	}
 	if e.read("f") != "begin "+string(data) {
 		t.Error("what was appended arrives changed")
+	}
+}
+
+// TestLongWriteUnspliced: not every file system of the host has splice(2) to its files, and those that have not refuse it as this one
+// does with O_APPEND.
+func TestLongWriteUnspliced(t *testing.T) {
+	e := newExport(t, server.Options{})
+	e.write("f", "", 0o644)
+	c := e.client(0)
+	fid := c.open(ninep.OpenReadWrite, "f")
+	servers := 0
+	for fd := range 1024 {
+		if path, err := os.Readlink(fmt.Sprint("/proc/self/fd/", fd)); err == nil && path == e.path("f") {
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_APPEND); err != nil {
+				t.Fatal(err)
+			}
+			servers++
+		}
+	}
+	if servers != 1 {
+		t.Fatalf("the server has %d descriptors of the file", servers)
+	}
+	data := pattern(256 << 10)
+	if r := ask[*ninep.Rwrite](c, &ninep.Twrite{Fid: fid, Data: data}); int(r.Count) != len(data) {
+		t.Errorf("%d of %d bytes are written", r.Count, len(data))
+	}
+	if e.read("f") != string(data) {
+		t.Error("what was written arrives changed")
 	}
 }
 

@@ -59,7 +59,10 @@ func (c *conn) write(r *request) error {
 		return unix.EBADF
 	}
 	if r.source != nil && f.takesSplice() && r.io.offset <= math.MaxInt64 {
-		return f.writeSpliced(r)
+		if err := f.writeSpliced(r); !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+		// Nothing was moved: some file systems have no splice(2) to their files (ecryptfs and vboxsf of Linux 6.18).
 	}
 	if err := c.unpipe(r); err != nil {
 		return err
