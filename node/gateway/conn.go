@@ -66,7 +66,7 @@ func (c *conn) receiveAll(ctx context.Context) error {
 	}
 }
 
-// receive reads a message. An error of it ends the connection; what only its own sender has done wrong is r.err.
+// receive reads a message. An error ends the connection; what is wrong with the request alone is its err.
 func (c *conn) receive() (*request, error) {
 	var head [ninep.HeaderSize]byte
 	if _, err := io.ReadFull(c.in, head[:]); err != nil {
@@ -106,14 +106,12 @@ func (c *conn) version(r *request, m *ninep.Tversion) {
 	c.clear()
 	c.agreed = false
 	reply := &ninep.Rversion{Msize: min(m.Msize, maxMsize), Version: "unknown"}
-	switch {
-	case m.Msize < ninep.MinMsize:
+	if m.Version == ninep.Version && m.Msize >= ninep.MinMsize {
+		c.agreed, c.msize, reply.Version = true, reply.Msize, m.Version
+	}
+	r.answer(reply)
+	if m.Msize < ninep.MinMsize {
 		r.refuse(unix.EMSGSIZE)
-	default:
-		if m.Version == ninep.Version {
-			c.agreed, c.msize, reply.Version = true, reply.Msize, m.Version
-		}
-		r.answer(reply)
 	}
 	c.complete(r)
 }
