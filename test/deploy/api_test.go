@@ -28,6 +28,7 @@ customLabels: {team: storage}
 imagePullSecrets: [{name: registry}]
 `),
 	}
+	made["chart for devices"] = decode(t, templateIn(t, deviceNamespace, deviceValues+"feature: {virtio: ['virtio://share0', 'virtio://share1']}"))
 	for _, name := range overlays {
 		made["overlay "+name] = overlay(t, name)
 	}

@@ -52,6 +52,7 @@ func TestValuesAreChecked(t *testing.T) {
 		"storageClasses: [{name: a, reclaimPolicy: Archive}]":       "reclaimPolicy",
 		"rbac: {secretNamespaces: [Team]}":                          "secretNamespaces",
 		"feature: {vsock: 'yes'}":                                   "vsock",
+		"feature: {virtio: [share0]}":                               "virtio",
 		"controller: {runOnControlPlane: 'yes'}":                    "runOnControlPlane",
 		"node: {livenessProbe: {healthPort: 65536}}":                "healthPort",
 	} {

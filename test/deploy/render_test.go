@@ -32,7 +32,19 @@ const (
 var overlays = []string{"stable", "lab", "vsock", "virtio", "virtio-uio"}
 
 // onDevices reports whether something is for nodes with virtio devices, without a central controller.
-func onDevices(origin string) bool { return strings.HasPrefix(origin, "overlay virtio") }
+func onDevices(origin string) bool {
+	return strings.HasPrefix(origin, "overlay virtio") || origin == "chart for devices"
+}
+
+// deviceNamespace is where those are, and deviceValues the chart's that make them.
+const (
+	deviceNamespace = "csi-9p-virtio"
+	deviceValues    = `
+driver: {name: virtio.csi-9p.dev}
+rbac: {name: csi-9p-virtio}
+mounter: {httpPort: 29696}
+`
+)
 
 // strict decodes a document into the API's own type; a field that the type does not have is an error.
 var strict = json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Yaml: true, Strict: true})
@@ -60,7 +72,13 @@ func overlay(t *testing.T, name string) []runtime.Object {
 // template is what helm template prints with these values, without the notes.
 func template(t *testing.T, values string) []byte {
 	t.Helper()
-	files, err := render(values)
+	return templateIn(t, namespace, values)
+}
+
+// templateIn is template for a release in another namespace.
+func templateIn(t *testing.T, namespace, values string) []byte {
+	t.Helper()
+	files, err := renderIn(namespace, values)
 	if err != nil {
 		t.Fatalf("helm template with %q: %v", values, err)
 	}
@@ -74,7 +92,9 @@ func template(t *testing.T, values string) []byte {
 }
 
 // render is helm template: the chart's files by name.
-func render(values string) (map[string]string, error) {
+func render(values string) (map[string]string, error) { return renderIn(namespace, values) }
+
+func renderIn(namespace, values string) (map[string]string, error) {
 	chart, err := loader.Load(chartDir)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +16,25 @@ func TestChartIsOverlay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			same(t, kustomize(t, kubernetesDir+"/overlays/"+name), template(t, values))
 		})
+	}
+}
+
+// The chart's release for devices is the overlays for them, in their namespace.
+func TestChartIsDevicesOverlay(t *testing.T) {
+	for name, values := range map[string]string{
+		"virtio":     "feature: {virtio: ['virtio://share0']}",
+		"virtio-uio": "feature: {virtio: ['virtio://share0'], unsafeDMA: true}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			same(t, kustomize(t, kubernetesDir+"/overlays/"+name), templateIn(t, deviceNamespace, deviceValues+values))
+		})
+	}
+}
+
+// A driver for devices does not take the claims of the release's.
+func TestDevicesHaveADriver(t *testing.T) {
+	if _, err := render("feature: {virtio: ['virtio://share0']}"); err == nil || !strings.Contains(err.Error(), "driver.name") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -38,6 +58,7 @@ func same(t *testing.T, overlay, chart []byte) {
 	t.Helper()
 	want, got := plain(t, decode(t, overlay)), plain(t, decode(t, chart))
 	delete(want, "Namespace//"+namespace)
+	delete(want, "Namespace//"+deviceNamespace)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
 		t.Errorf("objects (- overlay, + chart):\n%s", diff)
 	}

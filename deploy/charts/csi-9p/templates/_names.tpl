@@ -83,6 +83,21 @@ affinity:
     defaultMode: 0400
 {{- end }}
 
+{{/* The service account's token, as every pod would get it by default, but for the sidecars that ask the API alone. */}}
+{{- define "csi-9p.tokenVolume" -}}
+- name: token
+  projected:
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+      - configMap:
+          name: kube-root-ca.crt
+          items: [{key: ca.crt, path: ca.crt}]
+      - downwardAPI:
+          items:
+            - path: namespace
+              fieldRef: {fieldPath: metadata.namespace}
+{{- end }}
+
 {{/* Root, because the directories of the sockets are root's; nothing else of it. */}}
 {{- define "csi-9p.rootWithout" -}}
 allowPrivilegeEscalation: false
