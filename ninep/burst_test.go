@@ -54,7 +54,7 @@ func TestWalkOpenKnown(t *testing.T) {
 		ctx := testContext(t)
 		known, err := root.Walk(ctx, name)
 		ok(t, err)
-		f, a, err := root.WalkOpen(ctx, "file", unix.O_RDONLY, known)
+		f, a, err := root.WalkOpen(ctx, "file", unix.O_RDONLY, ninep.OpenHints{Known: known})
 		ok(t, err)
 		if a.Size != 7 || !f.IsOpen() {
 			t.Errorf("known as %s: %d bytes, open %t", name, a.Size, f.IsOpen())

@@ -25,9 +25,11 @@ type request struct {
 	reply Message
 	in    []byte  // where the data of Rread or Rreaddir goes, as many bytes as asked for
 	given bool    // in is the link's: who stops waiting leaves it behind
+	count *int    // is told, before settle, how many bytes of in the reply filled; nil: the sender is
 	out   []byte  // the data of Twrite
 	fids  [2]*Fid // those that the message names; they stay bound until its outcome is known
 	stays bool    // a cancelled sender waits for the outcome, as whoever lends memory does
+	alone bool    // nobody waits for the outcome: settle is told, also when it cannot be sent
 
 	// settle is told the outcome once, before the sender is: it applies what the server did to the client's
 	// books, also for a sender that has gone. It runs before the link's Lost is closed and must not block.
@@ -85,13 +87,16 @@ func (l *link) exchange(ctx context.Context, r request) (int, error) {
 	return x.wait(ctx)
 }
 
-// exchangeAll sends requests of the link's own dialect together, waits for all replies and returns their errors.
+// exchangeAll sends requests of the link's own dialect together, waits for all replies but those to requests that are alone, and
+// returns the errors.
 func (l *link) exchangeAll(ctx context.Context, requests []request) []error {
 	errs := make([]error, len(requests))
 	sent := make([]*exchange, len(requests))
 	calls := make([]*call, 0, len(requests))
 	for i, r := range requests {
-		if sent[i], errs[i] = l.prepare(ctx, r); sent[i] != nil {
+		if r.alone {
+			calls = l.appendAlone(calls, r)
+		} else if sent[i], errs[i] = l.prepare(ctx, r); sent[i] != nil {
 			calls = append(calls, &sent[i].call)
 		}
 	}
@@ -111,6 +116,17 @@ func (l *link) begin(ctx context.Context, r request) (*exchange, error) {
 		l.submit(&x.call)
 	}
 	return x, err
+}
+
+// appendAlone prepares a request that is alone.
+func (l *link) appendAlone(calls []*call, r request) []*call {
+	x, err := l.prepare(context.Background(), r)
+	if err != nil {
+		r.settle(err)
+		return calls
+	}
+	x.state.Store(exchangeLeft)
+	return append(calls, &x.call)
 }
 
 // prepare makes a request ready to be sent, which must come next.
@@ -221,7 +237,11 @@ func (x *exchange) received() {
 
 func (x *exchange) decode() (int, error) {
 	if x.request.in != nil {
-		return x.payload(x.request.in)
+		n, err := x.payload(x.request.in)
+		if x.request.count != nil {
+			*x.request.count = n
+		}
+		return n, err
 	}
 	body, err := x.answer()
 	if err != nil {

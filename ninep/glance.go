@@ -1,7 +1,6 @@
 package ninep
 
 import (
-	"context"
 	"errors"
 	"sync/atomic"
 
@@ -165,17 +164,10 @@ func (g *Glance) end() {
 
 // post sends requests together that nobody waits for, two at most: settle of each is told its outcome, also when it could not be sent.
 func (l *link) post(requests ...request) {
-	var calls [2]*call
-	n := 0
+	var room [2]*call
+	calls := room[:0]
 	for _, r := range requests {
-		x, err := l.prepare(context.Background(), r)
-		if err != nil {
-			r.settle(err)
-			continue
-		}
-		x.state.Store(exchangeLeft)
-		calls[n] = &x.call
-		n++
+		calls = l.appendAlone(calls, r)
 	}
-	l.submitAll(calls[:n])
+	l.submitAll(calls)
 }

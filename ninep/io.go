@@ -24,6 +24,9 @@ type IO struct {
 	// instead of Buf, and whoever Done tells releases it.
 	Prefix []byte
 	Pipe   *transport.Pipe
+	// End is where the file ends, in bytes, if the caller knows: a read that stops short there has come to the end and asks no more.
+	// 0: it is not known.
+	End int64
 	// LostTimeout is as Config.ReconnectTimeout, for this IO; 0: the session's. A server's silence that led to the loss counts, but
 	// for 5 s that a server which was started again has to come back in.
 	LostTimeout time.Duration

@@ -148,6 +148,10 @@ func (p *part) received() {
 	default:
 		p.pos += n
 		p.patience = patience{}
+		if p.ended() {
+			p.finish(nil)
+			return
+		}
 		p.proceed()
 	}
 }
@@ -173,6 +177,11 @@ func (p *part) outcome() (int, error) {
 		return 0, errNoProgress
 	}
 	return int(n), nil
+}
+
+// ended reports whether a read has come to where the file ends as far as its caller knows.
+func (p *part) ended() bool {
+	return !p.io.write && p.io.End > 0 && p.pos < p.end && p.io.Offset+int64(p.pos) == p.io.End
 }
 
 // proceed goes on with the piece, or with the next one.

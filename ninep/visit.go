@@ -15,6 +15,7 @@ type visit struct {
 	attr     attrReply
 	open     bool
 	flags    uint32 // 9P's
+	prefetch *Prefetch
 }
 
 // WalkAttr is Walk by one name, and Getattr of the basic attributes of what it leads to.
@@ -23,9 +24,20 @@ func (f *Fid) WalkAttr(ctx context.Context, name string) (*Fid, Attr, error) {
 }
 
 // WalkOpen is WalkAttr that opens the file as well, flags being the host's O_*. If the server refuses to, the fid is not open:
-// Open then tells why. known, if there is one, is a fid that is likely to be of that file, which saves a round trip.
-func (f *Fid) WalkOpen(ctx context.Context, name string, flags uint32, known *Fid) (*Fid, Attr, error) {
-	return f.visit(ctx, &visit{names: []string{name}, ask: true, known: known, open: true, flags: wireFlags(flags)})
+// Open then tells why.
+func (f *Fid) WalkOpen(ctx context.Context, name string, flags uint32, hints OpenHints) (*Fid, Attr, error) {
+	v := &visit{names: []string{name}, ask: true, known: hints.Known, open: true, flags: wireFlags(flags), prefetch: hints.Prefetch}
+	fid, attr, err := f.visit(ctx, v)
+	if v.prefetch != nil {
+		v.prefetch.Done(0, errUnsent)
+	}
+	return fid, attr, err
+}
+
+// OpenHints save round trips.
+type OpenHints struct {
+	Known    *Fid      // is likely to be of that file; nil: there is none
+	Prefetch *Prefetch // is wanted where it goes out with the rest; nil: it is not. Done is told in any case
 }
 
 // CloneOpen is Walk without names that opens the file as well, as WalkOpen does.
@@ -99,6 +111,10 @@ func (v *visit) walk(ctx context.Context, l *link, together bool) error {
 	if v.open {
 		requests = append(requests, v.to.lopen(v.flags))
 	}
+	opened := len(requests) - 1
+	if p := v.prefetch; p != nil && len(p.Buf) <= v.to.MaxPayload() {
+		requests, v.prefetch = append(requests, v.to.prefetch(p)), nil
+	}
 	errs := l.exchangeAll(ctx, requests)
 	if err := w.outcome(errs[0]); err != nil {
 		return err // so are the others, about a fid that there is not
@@ -107,7 +123,7 @@ func (v *visit) walk(ctx context.Context, l *link, together bool) error {
 		return errs[1]
 	}
 	if v.open {
-		return unlessRefused(errs[len(errs)-1])
+		return unlessRefused(errs[opened])
 	}
 	return nil
 }

@@ -68,7 +68,8 @@ type Call struct {
 	// Tclunk, which free what others wait for.
 	Urgent bool
 	// More says that its owner submits another call at once: a transport that
-	// sends several together may wait for that one.
+	// sends several together may wait for that one, and sends them in this order
+	// unless limits hold one of them back.
 	More bool
 	// Done is told, once, that the call is complete.
 	Done Completer

@@ -15,7 +15,7 @@ const coarse = 2 * time.Second
 // record.
 type content struct {
 	mu sync.Mutex
-	// epoch counts this mount's own changes: an answer that the server gave before one of them tells nothing about now.
+	// epoch counts this mount's own changes and its locks: an answer that the server gave before one of them tells nothing about now.
 	epoch uint64
 	attr  ninep.Attr // as the server last told
 	// last is what the file was like when its last name was removed while it was open.
@@ -42,6 +42,14 @@ type content struct {
 func (n *node) now() uint64 {
 	n.content.mu.Lock()
 	defer n.content.mu.Unlock()
+	return n.content.epoch
+}
+
+// outdate makes whatever the server has answered until now tell nothing about the file any more, and returns the new epoch.
+func (n *node) outdate() uint64 {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	n.content.epoch++
 	return n.content.epoch
 }
 
@@ -121,6 +129,23 @@ func (n *node) endsAt(off uint64, ttl time.Duration) bool {
 	n.content.mu.Lock()
 	defer n.content.mu.Unlock()
 	return n.rec.Size == off && time.Since(n.content.measured) < ttl
+}
+
+// unchanged reports whether a file still has the size that it had in an epoch which has not ended.
+func (n *node) unchanged(epoch, size uint64) bool {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	return n.content.epoch == epoch && n.rec.Size == size
+}
+
+// endWithin returns where the file ends if that is between two offsets and the server told its size less than ttl ago; else 0.
+func (n *node) endWithin(from, to uint64, ttl time.Duration) int64 {
+	n.content.mu.Lock()
+	defer n.content.mu.Unlock()
+	if end := n.rec.Size; from < end && end < to && time.Since(n.content.measured) < ttl {
+		return int64(end)
+	}
+	return 0
 }
 
 // mode is the file's mode as this mount knows it.

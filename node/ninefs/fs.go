@@ -23,25 +23,26 @@ type Notifier interface {
 
 // FS is the file system of one mount. It is a [fuse.Handler].
 type FS struct {
-	o         Options
-	ttl       time.Duration // of names and attributes
-	ctx       context.Context
-	stop      context.CancelFunc
-	pool      *pool
-	strands   strands
-	appenders *pool
-	lookers   *pool
-	readers   *pool // of one: READs that wait for a slot do it in their order
-	tree      *tree
-	handles   *handles
-	fids      *FidCache
-	clock     serverClock
-	reach     reach
-	echo      echo
-	taste     taste
-	locks     *LockTable
-	turns     turns.Turns[turnKey]
-	direct    func(*ninep.IO) // fs.directDone, bound once
+	o          Options
+	ttl        time.Duration // of names and attributes
+	ctx        context.Context
+	stop       context.CancelFunc
+	pool       *pool
+	strands    strands
+	appenders  *pool
+	lookers    *pool
+	readers    *pool // of one: READs that wait for a slot do it in their order
+	tree       *tree
+	handles    *handles
+	fids       *FidCache
+	clock      serverClock
+	reach      reach
+	echo       echo
+	taste      taste
+	prefetches prefetches
+	locks      *LockTable
+	turns      turns.Turns[turnKey]
+	direct     func(*ninep.IO) // fs.directDone, bound once
 
 	figures    atomic.Pointer[ninep.Statfs] // the server's last
 	notifier   atomic.Pointer[Notifier]
@@ -106,6 +107,7 @@ func (fs *FS) Close() error {
 	var fids []*ninep.Fid
 	for _, h := range fs.handles.all() {
 		fs.locks.leave(fs, h.node.file)
+		fs.endPrefetch(h)
 		fs.handles.remove(h)
 		fids = append(fids, h.fid)
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,9 @@ type handle struct {
 	uid   uint32 // whose fid it is; 0 where one attach serves everyone
 	mode  fuse.OpenFlags
 	dir   *dirStream
+
+	prefetch atomic.Pointer[prefetch] // what was read with the open; nil: nothing
+	asked    atomic.Bool              // there was a READ
 
 	locks map[lockOwner]struct{} // who took locks through it; guarded by handles.mu
 }

@@ -195,7 +195,7 @@ func (fs *FS) afterLock(ctx context.Context, h *handle) {
 	if fs.localLocks.Load() || fs.o.Cache != CloseToOpen {
 		return
 	}
-	epoch := h.node.now()
+	epoch := h.node.outdate()
 	attr, err := fs.attrThrough(ctx, h)
 	if err != nil {
 		fs.notify(ctx, h.node.id)

@@ -58,7 +58,9 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	in := fuse.In[fuse.OpenIn](r)
 	uid := fs.caller(r)
 	epoch := n.now()
-	fid, attr, err := fs.revisit(ctx, n, uid, in.Flags)
+	ahead := fs.prefetch(n, in.Flags, epoch)
+	defer ahead.opened()
+	fid, attr, err := fs.revisit(ctx, n, uid, in.Flags, ahead)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,9 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	h := &handle{node: n, fid: fid, flags: in.Flags, uid: uid, mode: fs.openMode(n, in.Flags, keep) | mode}
+	ahead.keep(h, attr.Size)
 	if err := fs.handles.add(h); err != nil {
+		fs.endPrefetch(h)
 		fid.Drop()
 		return err
 	}
@@ -90,9 +94,11 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 }
 
 // revisit returns a new fid of a node, walked to by its name, and the attributes that the file has now. The fid may be open, as
-// asked. Where the name leads to another file the answer is ESTALE: the kernel then looks the path up again, so that whoever
-// opens a path gets the file that is there, not one that was there within the life of a name.
-func (fs *FS) revisit(ctx context.Context, n *node, uid, asked uint32) (fid *ninep.Fid, attr ninep.Attr, err error) {
+// asked, and ahead under way with it. Where the name leads to another file the answer is ESTALE: the kernel then looks the path up
+// again, so that whoever opens a path gets the file that is there, not one that was there within the life of a name.
+func (fs *FS) revisit(
+	ctx context.Context, n *node, uid, asked uint32, ahead *prefetch,
+) (fid *ninep.Fid, attr ninep.Attr, err error) {
 	dir, name := fs.tree.where(n)
 	switch {
 	case dir == nil:
@@ -106,7 +112,7 @@ func (fs *FS) revisit(ctx context.Context, n *node, uid, asked uint32) (fid *nin
 			defer fs.fids.put(f)
 		}
 		fid, attr, err = fs.visit(ctx, dir, uid, func(d *ninep.Fid) (*ninep.Fid, ninep.Attr, error) {
-			return d.WalkOpen(ctx, name, fs.openFlags(asked), known)
+			return d.WalkOpen(ctx, name, fs.openFlags(asked), ninep.OpenHints{Known: known, Prefetch: ahead.once()})
 		})
 	}
 	if isGone(err) {
@@ -165,6 +171,7 @@ func (fs *FS) release(ctx context.Context, r *fuse.Request) error {
 		fs.unlockAll(ctx, h, owner)
 	}
 	fs.retime(ctx, h) // a mapping outlives close(2)
+	fs.endPrefetch(h)
 	fs.handles.remove(h)
 	h.fid.Drop()
 	r.ReplyOK()

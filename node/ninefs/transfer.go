@@ -33,7 +33,7 @@ func newTransfer(r *fuse.Request, n *node, buf []byte, off uint64, done func(*ni
 	t.begin(r)
 	t.node = n
 	t.io.Buf, t.io.Offset, t.io.Done, t.io.Owner, t.io.LostTimeout = buf, int64(off), done, t, 0
-	t.io.Prefix = nil
+	t.io.Prefix, t.io.End = nil, 0
 	return t
 }
 
@@ -86,7 +86,7 @@ func (t *transfer) drop() {
 	}
 }
 
-// read starts a READ. Without a slot at hand it queues for one.
+// read starts a READ.
 func (fs *FS) read(r *fuse.Request) {
 	in := fuse.In[fuse.ReadIn](r)
 	h := fs.handles.get(in.Fh)
@@ -99,15 +99,23 @@ func (fs *FS) read(r *fuse.Request) {
 		return
 	}
 	if room := r.Room(); room != nil {
-		startRead(r, h, room, nil)
+		fs.startRead(r, h, room, nil)
 		return
 	}
+	if !h.readPrefetched(r) {
+		fs.readFromServer(r, h)
+	}
+}
+
+// readFromServer has the data land in a slot. Without one at hand the READ queues for it.
+func (fs *FS) readFromServer(r *fuse.Request, h *handle) {
+	in := fuse.In[fuse.ReadIn](r)
 	slot := fs.o.Arena.TryGet(int(in.Size))
 	if slot == nil {
 		fs.readers.submit(r)
 		return
 	}
-	startRead(r, h, slot.Bytes(), slot)
+	fs.startRead(r, h, slot.Bytes(), slot)
 }
 
 // readLater is a READ that has to wait for a slot.
@@ -126,15 +134,16 @@ func (fs *FS) readLater(r *fuse.Request) {
 		slot.Release()
 		r.ReplyError(unix.EBADF)
 	default:
-		startRead(r, h, slot.Bytes(), slot)
+		fs.startRead(r, h, slot.Bytes(), slot)
 	}
 }
 
 // startRead has the data land in buf, which is lent for it; by nobody if it is the request's.
-func startRead(r *fuse.Request, h *handle, buf []byte, lent interface{ Release() }) {
+func (fs *FS) startRead(r *fuse.Request, h *handle, buf []byte, lent interface{ Release() }) {
 	in := fuse.In[fuse.ReadIn](r)
 	t := newTransfer(r, h.node, buf[:in.Size], in.Offset, readDone)
 	t.lent = lent
+	t.io.End = h.node.endWithin(in.Offset, in.Offset+uint64(in.Size), fs.ttl)
 	if r.PutPipeHead(&t.head, int(in.Size)) {
 		t.io.Prefix = t.head[:]
 	}

@@ -155,6 +155,9 @@ func (c *Conn) Submit(call *transport.Call) {
 		c.tags.Put(call)
 		c.window.Push(call)
 	}
+	if call.More {
+		c.admit() // before the calls that go with it, of whatever kind they are
+	}
 	mine := !call.More && c.startWriting()
 	c.mu.Unlock()
 	if err != nil {
