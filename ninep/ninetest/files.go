@@ -191,13 +191,15 @@ func (s *scope) page(f *ninep.Fid, cookie uint64, buf []byte) []ninep.Dirent {
 func (s *scope) removeAll(parent *ninep.Fid, name string) {
 	s.tb.Helper()
 	dir := s.walk(parent, name)
+	var files []string
 	for _, entry := range s.list(dir) {
 		if entry.QID.IsDir() {
 			s.removeAll(dir, entry.Name)
 			continue
 		}
-		s.ok(dir.Unlink(s.ctx, entry.Name, false), "unlink "+entry.Name)
+		files = append(files, entry.Name)
 	}
+	s.each(len(files), func(i int) error { return dir.Unlink(s.ctx, files[i], false) })
 	s.clunk(dir)
 	s.ok(parent.Unlink(s.ctx, name, true), "rmdir "+name)
 }

@@ -46,7 +46,7 @@ type Server struct {
 
 // ruleTimeout is how long a rule may take before its calls are cancelled. It
 // only ever matters for a server that does not answer.
-const ruleTimeout = 60 * time.Second
+const ruleTimeout = 3 * time.Minute
 
 // rule is one requirement.
 type rule struct {

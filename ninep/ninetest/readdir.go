@@ -1,6 +1,7 @@
 package ninetest
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -35,12 +36,14 @@ func (s *scope) openDir(dir *ninep.Fid) *ninep.Fid {
 func (s *scope) fill(dir *ninep.Fid, prefix string, n int) []string {
 	s.tb.Helper()
 	names := make([]string, n)
-	for i := range names {
+	s.each(n, func(i int) error {
 		names[i] = prefix + itoa(i)
-		f, err := s.tryCreate(dir, names[i], unix.O_WRONLY|unix.O_EXCL, 0o644)
-		s.ok(err, "create")
-		s.clunk(f)
-	}
+		f, err := dir.Walk(s.ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Create(s.ctx, names[i], unix.O_WRONLY|unix.O_EXCL, 0o644, s.server.UID), f.Clunk(s.ctx))
+	})
 	return sorted(names)
 }
 

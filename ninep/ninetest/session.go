@@ -54,40 +54,61 @@ func exhausted(err error) bool {
 }
 
 // gather calls more until it says no, at most n times, and fails the rule
-// unless that leaves the others usable and room can be made again.
-func (s *scope) gather(n, atLeast int, more func(i int) (*ninep.Fid, error)) {
+// unless that leaves the others usable and room can be made again. Callers do it
+// at the same time: one alone would spend its time on round trips.
+func (s *scope) gather(n, atLeast int, more func() (*ninep.Fid, error)) {
 	s.tb.Helper()
-	var fids []*ninep.Fid
-	for i := range n {
-		f, err := more(i)
-		if exhausted(err) {
-			s.tb.Logf("no more than %d: %v", i, err)
-			break
-		}
-		s.ok(err, "one more")
-		fids = append(fids, f)
-	}
+	fids := s.gathered(n, more)
 	if len(fids) < atLeast {
-		s.tb.Errorf("%d is all there is, want %d", len(fids), atLeast)
+		s.tb.Fatalf("%d is all there is, want %d", len(fids), atLeast)
 	}
 	for _, f := range []*ninep.Fid{fids[0], fids[len(fids)/2], fids[len(fids)-1]} {
 		s.attr(f)
 	}
-	for _, f := range fids {
-		s.ok(f.Clunk(s.ctx), "clunk")
-	}
-	f, err := more(n)
+	s.each(len(fids), func(i int) error { return fids[i].Clunk(s.ctx) })
+	f, err := more()
 	s.ok(err, "one more after all were clunked")
 	s.ok(f.Clunk(s.ctx), "clunk")
 }
 
+// gathered is what n calls of more return, or fewer if one says that there is no more room.
+func (s *scope) gathered(n int, more func() (*ninep.Fid, error)) []*ninep.Fid {
+	s.tb.Helper()
+	var mu sync.Mutex
+	var fids []*ninep.Fid
+	left, full := n, error(nil)
+	s.callers(func(int, *rand.Rand) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for left > 0 && full == nil {
+			left--
+			mu.Unlock()
+			f, err := more()
+			mu.Lock()
+			switch {
+			case err == nil:
+				fids = append(fids, f)
+			case exhausted(err):
+				full = err
+			default:
+				return err
+			}
+		}
+		return nil
+	})
+	if full != nil {
+		s.tb.Logf("no more than %d: %v", len(fids), full)
+	}
+	return fids
+}
+
 func sessionFids(s *scope) {
-	s.gather(20000, 1000, func(int) (*ninep.Fid, error) { return s.dir.Walk(s.ctx) })
+	s.gather(20000, 1000, func() (*ninep.Fid, error) { return s.dir.Walk(s.ctx) })
 }
 
 func sessionOpenFiles(s *scope) {
 	s.file("f", "data")
-	s.gather(3000, 500, func(int) (*ninep.Fid, error) {
+	s.gather(3000, 500, func() (*ninep.Fid, error) {
 		f, err := s.dir.Walk(s.ctx, "f")
 		if err != nil {
 			return nil, err
@@ -99,18 +120,34 @@ func sessionOpenFiles(s *scope) {
 	})
 }
 
-// callers runs a work in 64 goroutines and reports its errors.
+// callers is how many work at the same time.
+const callers = 64
+
+// callers runs a work in that many goroutines and reports its errors.
 func (s *scope) callers(work func(id int, r *rand.Rand) error) {
 	s.tb.Helper()
-	var callers sync.WaitGroup
-	for id := range 64 {
-		callers.Go(func() {
+	var all sync.WaitGroup
+	for id := range callers {
+		all.Go(func() {
 			if err := work(id, rand.New(rand.NewPCG(uint64(id), 99))); err != nil {
 				s.tb.Errorf("caller %d: %v", id, err)
 			}
 		})
 	}
-	callers.Wait()
+	all.Wait()
+}
+
+// each does n things, which do not depend on each other.
+func (s *scope) each(n int, do func(i int) error) {
+	s.tb.Helper()
+	s.callers(func(id int, _ *rand.Rand) error {
+		for i := id; i < n; i += callers {
+			if err := do(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func sessionCallers(s *scope) {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -47,7 +46,7 @@ func MountWith(tb testing.TB, flags []string, url string, options ...string) *Mo
 		args = append(args, "-o", strings.Join(options, ","))
 	}
 	m := &Mountpoint{Dir: dir, Process: Start(tb, exec.Command(Binary(tb), args...))}
-	Eventually(tb, 15*time.Second, func() error {
+	Eventually(tb, hang, func() error {
 		select {
 		case <-m.Ended():
 			tb.Fatalf("csi-9p mount %s ended: %v\n%s", url, m.err, m.Output())

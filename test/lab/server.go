@@ -11,7 +11,7 @@ import (
 // Server is a 9P server, in a process of its own unless it is a [GivenServer].
 type Server struct {
 	*Process
-	Name string // "exporter", "diod" or "given"
+	Name string // "exporter", "diod" or, of a [GivenServer], the scheme of its URL
 	URL  string // whose root is the exported directory
 	Root string // the exported directory
 }
@@ -37,7 +37,8 @@ func GivenServer() *Server {
 	if url == "" {
 		return nil
 	}
-	return &Server{Name: "given", URL: url}
+	name, _, _ := strings.Cut(url, ":")
+	return &Server{Name: name, URL: url}
 }
 
 // Exporter runs `csi-9p serve` on a directory until the test ends.

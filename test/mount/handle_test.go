@@ -33,9 +33,6 @@ func TestHandles(t *testing.T) {
 	})
 }
 
-// byPath tells of servers that go by the path of a file that is open: of one without a name they can't change the attributes.
-func (x site) byPath() bool { return x.server == "diod" }
-
 func fstat(t *testing.T, f *os.File) unix.Stat_t {
 	t.Helper()
 	var st unix.Stat_t
@@ -71,7 +68,7 @@ func unlinked(t *testing.T, x site) {
 	writeAt(t, f, "more", 4)
 	holdsBytes(t, reader, "datamore")
 	must(t, f.Sync())
-	if !x.byPath() {
+	if !byPath(x.server) {
 		must(t, f.Truncate(6))
 		must(t, f.Chmod(0o600))
 		must(t, f.Chown(12, 34))

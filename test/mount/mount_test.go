@@ -36,6 +36,9 @@ func forServers(t *testing.T, test func(t *testing.T, server *lab.Server)) {
 	t.Run("diod", func(t *testing.T) { test(t, lab.Diod(t, lab.Dir(t))) })
 }
 
+// byPath tells of servers that go by the path of a file that is open: of one without a name they can't change the attributes.
+func byPath(server string) bool { return server == "diod" || server == "virtio" }
+
 // forMounts runs a test on a mount of each server in each cache mode, and on
 // one where the server checks permissions.
 func forMounts(t *testing.T, test func(t *testing.T, x site)) {

@@ -10,6 +10,10 @@ import (
 // child that checks every step against a model. A failure names its seed and
 // the operations that led to it; the same seed does the same again.
 func TestTorture(t *testing.T) {
+	steps := "1500"
+	if testing.Short() { // where processors are emulated
+		steps = "300"
+	}
 	forServers(t, func(t *testing.T, server *lab.Server) {
 		for _, c := range []struct {
 			cache, zeroCopy string
@@ -18,7 +22,7 @@ func TestTorture(t *testing.T) {
 			t.Run(c.cache+"/zeroCopy="+c.zeroCopy, func(t *testing.T) {
 				mount := lab.Mount(t, server.URL, "cache="+c.cache+",zeroCopy="+c.zeroCopy)
 				for _, seed := range c.seeds {
-					child(t, "torture", mount.Dir+"/"+seed, seed, "1500", c.cache, server.Name)
+					child(t, "torture", mount.Dir+"/"+seed, seed, steps, c.cache, server.Name)
 				}
 			})
 		}

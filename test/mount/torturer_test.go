@@ -31,7 +31,7 @@ func torture(args []string) error {
 	}
 	x := &torturer{
 		base: args[0], r: rand.New(rand.NewPCG(seed, 9)), tree: map[string]*node{"": newDir()},
-		mapped: args[3] != "none", byPath: args[4] == "diod",
+		mapped: args[3] != "none", byPath: byPath(args[4]),
 	}
 	for step := range steps {
 		if err := x.step(step); err != nil {

@@ -16,8 +16,12 @@ type step struct {
 	on          func(guestKind) bool // nil: every guest
 	args        func(site) []string  // the program and its arguments
 	env         func(site) []string  // nil: none
-	timeout     time.Duration        // 0: two minutes
+	timeout     time.Duration        // 0: defaultTimeout
+	alone       bool                 // it measures: no other guest does anything meanwhile
 }
+
+// defaultTimeout is some ten times what a step takes whose processors are emulated by a machine that does nothing else.
+const defaultTimeout = 5 * time.Minute
 
 // guestKind is what guests differ in.
 type guestKind struct {
@@ -49,15 +53,15 @@ func (s step) order(x site) order.Step {
 		o.Env = s.env(x)
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 2 * time.Minute
+		o.Timeout = defaultTimeout
 	}
 	return o
 }
 
-// test is the call of a test program, for the tests that match.
+// test is the call of a test program, for the tests that match, in their short form.
 func test(program, pattern string) func(site) []string {
 	return func(site) []string {
-		return []string{"/bin/" + program, "-test.v", "-test.run", pattern}
+		return []string{"/bin/" + program, "-test.v", "-test.short", "-test.run", pattern}
 	}
 }
 
@@ -91,12 +95,14 @@ var systemSteps = []step{
 
 // virtioSteps show the driver on the virtio-9p device.
 var virtioSteps = []step{
+	{name: "virtio-doctor", about: "doctor tells whether the device can be had, and why not, and gives it back",
+		args: onDevice("doctor")},
+	{name: "virtio-in-use", about: "a device has one owner: others are refused and told which",
+		args: onDevice("in-use")},
 	{name: "virtio-conformance-L", about: "QEMU's server keeps the rules of 9P2000.L, through our transport",
-		on: func(k guestKind) bool { return !k.iommu && !k.newest }, args: test("virtio.test", "^TestConformanceL$"), env: testEnv, timeout: 4 * time.Minute},
+		on: func(k guestKind) bool { return k.iommu == k.newest }, args: test("virtio.test", "^TestConformanceL$"), env: testEnv, timeout: 10 * time.Minute},
 	{name: "virtio-conformance-u", about: "and those of 9P2000.u, whose errors may be longer than a reply's head",
-		on: func(k guestKind) bool { return !k.iommu && k.newest }, args: test("virtio.test", "^TestConformanceU$"), env: testEnv, timeout: 4 * time.Minute},
-	{name: "virtio-doctor", about: "csi-9p doctor says that the device can be had, having had it",
-		args: func(x site) []string { return append([]string{"/bin/csi-9p", "doctor", x.server()}, x.flags()...) }},
+		on: func(k guestKind) bool { return k.iommu != k.newest }, args: test("virtio.test", "^TestConformanceU$"), env: testEnv, timeout: 10 * time.Minute},
 	{name: "virtio-device", about: "the device is taken from the kernel, driven, reset and given back; what cannot be is refused",
 		args: test("pci.test", "^TestDevice"), env: func(x site) []string { return []string{"CSI9P_TEST_VIRTIO=" + qemu.Tags[0]} }},
 	{name: "virtio-driver", about: "a volume from CreateVolume to DeleteVolume, its files compared on the host",
@@ -110,7 +116,7 @@ var virtioSteps = []step{
 	{name: "virtio-killed-mounter", about: "a mounter killed at work, three times: its successor has the device again",
 		args: onDevice("killed-mounter")},
 	{name: "virtio-torture", about: "random operations on files against QEMU's server",
-		args: test("mount.test", "^TestTorture$"), env: deviceEnv, timeout: 5 * time.Minute},
+		args: test("mount.test", "^TestTorture$"), env: deviceEnv, timeout: 10 * time.Minute},
 	{name: "virtio-given-back", about: "the kernel's client has the device again",
 		args: scenario("v9fs", qemu.Tags[0])},
 }
@@ -118,7 +124,7 @@ var virtioSteps = []step{
 // benchSteps compare.
 var benchSteps = []step{
 	{name: benchName, about: "side by side: the driver on the device, the kernel's client, virtiofs",
-		on: func(k guestKind) bool { return !k.iommu }, args: onDevice("bench"), timeout: 8 * time.Minute},
+		on: func(k guestKind) bool { return !k.iommu }, args: onDevice("bench"), timeout: 15 * time.Minute, alone: true},
 }
 
 // benchName is the name of the step whose result is the table.
@@ -140,7 +146,7 @@ var networkSteps = []step{
 		}},
 	{name: "torture", about: "random operations on files, on this kernel's FUSE, against the exporter",
 		on:   func(k guestKind) bool { return k.iommu }, // which makes no difference
-		args: test("mount.test", "^TestTorture$/exporter"), env: testEnv, timeout: 5 * time.Minute},
+		args: test("mount.test", "^TestTorture$/exporter"), env: testEnv, timeout: 10 * time.Minute},
 }
 
 // testEnv has the tests of this repository use what the guest has.

@@ -16,7 +16,9 @@ import (
 // scenarios are the verbs. Each gets the arguments that follow.
 var scenarios = map[string]func(context.Context, []string) error{
 	"bench":              bench,
+	"doctor":             askDoctor,
 	"driver":             lifeOfAVolume,
+	"in-use":             inUse,
 	"kernel-engine":      kernelEngine,
 	"kernel-engine-lost": kernelEngineLost,
 	"killed-mounter":     killedMounter,

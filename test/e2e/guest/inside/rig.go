@@ -209,19 +209,9 @@ func (v *volume) target() string  { return v.path(v.name + "/pod/data") }
 
 // stage mounts the volume, as for the first pod, and binds it for the pod.
 func (v *volume) stage(ctx context.Context) error {
-	for _, dir := range []string{v.staging(), filepath.Dir(v.target())} {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
-			return err
-		}
-	}
-	err := patiently(ctx, func() error {
-		_, err := v.node.NodeStageVolume(ctx, &csi.NodeStageVolumeRequest{
-			VolumeId: v.GetVolumeId(), StagingTargetPath: v.staging(), VolumeCapability: capability(), VolumeContext: v.GetVolumeContext(),
-		})
-		return err
-	})
+	err := patiently(ctx, func() error { return v.stageOnce(ctx) })
 	if err != nil {
-		return fmt.Errorf("NodeStageVolume: %w", err)
+		return err
 	}
 	_, err = v.node.NodePublishVolume(ctx, &csi.NodePublishVolumeRequest{
 		VolumeId: v.GetVolumeId(), StagingTargetPath: v.staging(), TargetPath: v.target(),
@@ -229,6 +219,22 @@ func (v *volume) stage(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("NodePublishVolume: %w", err)
+	}
+	return nil
+}
+
+// stageOnce asks once for the volume to be mounted.
+func (v *volume) stageOnce(ctx context.Context) error {
+	for _, dir := range []string{v.staging(), filepath.Dir(v.target())} {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return err
+		}
+	}
+	_, err := v.node.NodeStageVolume(ctx, &csi.NodeStageVolumeRequest{
+		VolumeId: v.GetVolumeId(), StagingTargetPath: v.staging(), VolumeCapability: capability(), VolumeContext: v.GetVolumeContext(),
+	})
+	if err != nil {
+		return fmt.Errorf("NodeStageVolume: %w", err)
 	}
 	return nil
 }

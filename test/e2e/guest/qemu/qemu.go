@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,10 +57,11 @@ func tags(name string, n int) []string {
 // VirtiofsTag is the name of the directory as virtiofs has it.
 const VirtiofsTag = "vfs0"
 
-const (
-	memory    = "3G" // of the guest; its initramfs lies in it
-	hugePages = "96" // of 2 MiB each, for a driver without an IOMMU
-)
+// Memory is how much a guest has, in bytes; its initramfs lies in it.
+const Memory = 3 << 30
+
+// hugePages of 2 MiB each are for a driver without an IOMMU.
+const hugePages = "96"
 
 // program is QEMU's.
 const program = "qemu-system-x86_64"
@@ -67,6 +69,7 @@ const program = "qemu-system-x86_64"
 // arguments returns the command line. The ports of the virtio console are connections that QEMU inherits.
 func (c Config) arguments(orders, host int) []string {
 	const device = "virtio-9p-pci,fsdev=share,mount_tag="
+	memory := strconv.Itoa(Memory>>20) + "M"
 	accelerator, ours, kernel := "tcg,thread=multi", device, "hugepages="+hugePages
 	args := []string{"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none", "-cpu", "max", "-smp", "2", "-m", memory}
 	if c.Accelerator == KVM {
