@@ -125,7 +125,10 @@ func mmap(f *os.File, length int) ([]byte, error) {
 	if err := unix.Flock(descriptor(f), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, err
 	}
-	err := unix.Fallocate(descriptor(f), 0, 0, int64(length))
+	err := error(unix.EINTR)
+	for errors.Is(err, unix.EINTR) { // it looks for signals at each page, such as those of Go's scheduler, and keeps what it has done
+		err = unix.Fallocate(descriptor(f), 0, 0, int64(length))
+	}
 	var b []byte
 	if err == nil {
 		b, err = unix.Mmap(descriptor(f), 0, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
