@@ -273,6 +273,9 @@ func FuzzDecode(f *testing.F) {
 		if fsync, ok := m.(*ninep.Tfsync); ok && fsync.DataOnly == 0 {
 			return // two encodings mean the same
 		}
+		if _, ok := m.(*ninep.Rstat); ok && bytes.Equal(b[7:9], []byte{0, 0}) {
+			return // as here
+		}
 		if !bytes.Equal(again, b) {
 			t.Errorf("%v %v: %x came back as %x", d, m.Type(), b, again)
 		}

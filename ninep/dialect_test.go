@@ -164,6 +164,16 @@ func TestHostileStats(t *testing.T) {
 	}
 }
 
+// TestStatOfQEMU: QEMU counts no bytes of the stat in its Rstat.
+func TestStatOfQEMU(t *testing.T) {
+	b := frameIn(t, ninep.DialectU, 1, &ninep.Rstat{Stat: stat1})
+	b[7], b[8] = 0, 0
+	_, m, err := ninep.DialectU.Decode(b)
+	if r, ok := m.(*ninep.Rstat); err != nil || !ok || r.Stat != stat1 {
+		t.Errorf("%+v, %v, want %+v", m, err, stat1)
+	}
+}
+
 func FuzzNextStat(f *testing.F) {
 	for _, d := range everyDialect[1:] {
 		seed, _ := d.AppendStat(nil, stat1)

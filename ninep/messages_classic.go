@@ -1,5 +1,7 @@
 package ninep
 
+import "bytes"
+
 // The messages of 9P2000 and 9P2000.u that 9P2000.L has others for. Their source is section 5 of the Plan 9 manual.
 
 // Topen opens the fid's file; Mode is an access mode, and the Classic flags.
@@ -88,7 +90,14 @@ type Rstat struct {
 // Type returns the message's number.
 func (*Rstat) Type() MsgType { return TypeRstat }
 
+// fields takes a count of 0 before the stat for any: QEMU sends that (hw/9pfs/9p.c, v9fs_stat), and Linux's client looks at
+// none (net/9p/client.c, p9_client_stat).
 func (m *Rstat) fields(c *codec) {
+	if c.decoding && bytes.HasPrefix(c.buf, []byte{0, 0}) {
+		c.take(2)
+		c.stat(&m.Stat)
+		return
+	}
 	c.countedStat(&m.Stat)
 }
 

@@ -42,11 +42,16 @@ type Server struct {
 	ZeroCopy ninep.ZeroCopy
 	// Deviations maps the names of the rules that this server breaks by its own fault to the reason.
 	Deviations map[string]string
+
+	timeout time.Duration // of a rule
 }
 
 // ruleTimeout is how long a rule may take before its calls are cancelled. It
 // only ever matters for a server that does not answer.
 const ruleTimeout = 3 * time.Minute
+
+// brokenTimeout is ruleTimeout of a rule that a server is said to break, which may be by not answering.
+const brokenTimeout = 10 * time.Second
 
 // rule is one requirement.
 type rule struct {
@@ -104,6 +109,7 @@ var groups = []group{
 
 func runGroups(t *testing.T, server Server, groups []group) {
 	t.Helper()
+	server.timeout = ruleTimeout
 	for name := range server.Deviations {
 		if !known(name) {
 			t.Errorf("deviation %q names no rule", name)
@@ -147,6 +153,7 @@ func known(name string) bool {
 // expectBroken fails when the server keeps a rule that it is said to break.
 func expectBroken(t *testing.T, server Server, r rule, reason string) {
 	t.Helper()
+	server.timeout = brokenTimeout
 	v := &verdict{TB: t}
 	failures := v.judge(func() { r.check(newScope(v, server)) })
 	if len(failures) == 0 {

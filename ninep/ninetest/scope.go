@@ -42,7 +42,7 @@ func newScope(tb testing.TB, server Server) *scope {
 // openScope makes a session and attaches to it; both end with the test.
 func openScope(tb testing.TB, server Server, config ninep.Config) *scope {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), ruleTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), server.timeout)
 	tb.Cleanup(cancel)
 	s := &scope{tb: tb, ctx: ctx, server: server, fids: map[*ninep.Fid]struct{}{}}
 	config.ReconnectTimeout, config.Dialects = -1, []ninep.Dialect{server.Dialect}
