@@ -2,7 +2,6 @@ package ninep
 
 import (
 	"context"
-	"errors"
 
 	"github.com/csi-9p/csi-9p/transport"
 )
@@ -65,7 +64,7 @@ func (f *Fid) attachOn(ctx context.Context, l *link) error {
 			switch {
 			case err == nil:
 				f.bind(l, reply.QID, f.session.places.root(o.Aname))
-			case errors.Is(err, errForgotten):
+			case isUnanswered(err):
 				f.maybeBind(l)
 			default:
 				f.refused(err)

@@ -291,7 +291,7 @@ func (f *Fid) removeOn(ctx context.Context, l *link) error {
 		message: &Tremove{Fid: f.number}, reply: &Rremove{}, fids: [2]*Fid{f},
 		settle: func(err error) {
 			switch {
-			case errors.Is(err, errUnsent), errors.Is(err, errForgotten), isLost(err):
+			case errors.Is(err, errUnsent), isUnanswered(err), isLost(err):
 				return
 			case err == nil:
 				f.session.places.removePlace(f.where())

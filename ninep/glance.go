@@ -126,7 +126,7 @@ func (g *Glance) onWalk(err error) {
 	w := &g.walk
 	to := w.fids[1]
 	switch {
-	case w.outcome(err) == nil, errors.Is(err, errForgotten):
+	case w.outcome(err) == nil, isUnanswered(err):
 		to.maybeBind(g.link)
 	case errors.Is(err, unix.ENOTDIR) && w.reply.asked == 2:
 		to.session.features.stopsShort.v.Store(uint32(Unsupported)) // QEMU before 7.0
@@ -150,7 +150,7 @@ func (g *Glance) end() {
 		return
 	}
 	for _, err := range g.errs {
-		if isLost(err) || errors.Is(err, errUnsent) || errors.Is(err, errForgotten) {
+		if isLost(err) || errors.Is(err, errUnsent) || isUnanswered(err) {
 			g.Err = ErrGlance
 			break
 		}

@@ -215,7 +215,11 @@ func (l *link) launch(c *call, tag uint16, serial uint32) {
 // release takes the tag back from a completed or withdrawn call.
 func (l *link) release(c *call) {
 	l.mu.Lock()
-	l.slots[c.Tag].call = nil
+	s := &l.slots[c.Tag]
+	s.call = nil
+	if s.flushing && errors.Is(c.Err, transport.ErrNoReply) {
+		c.Err = transport.ErrForgotten // as it was asked to be
+	}
 	if c.Err == nil {
 		l.replies++
 	}
@@ -274,11 +278,17 @@ func (l *link) reason() error {
 
 // isConnError tells the death of a connection from what befell one call only.
 func isConnError(err error) bool {
-	return !errors.Is(err, transport.ErrForgotten) && !errors.Is(err, transport.ErrInvalidCall) && !errors.Is(err, errUnsent)
+	return !errors.Is(err, transport.ErrForgotten) && !errors.Is(err, transport.ErrNoReply) &&
+		!errors.Is(err, transport.ErrInvalidCall) && !errors.Is(err, errUnsent)
+}
+
+// isUnanswered reports whether the error is that of a message that the server had and gave no answer to: it happened or not.
+func isUnanswered(err error) bool {
+	return errors.Is(err, errForgotten) || errors.Is(err, transport.ErrNoReply)
 }
 
 // answer returns the body of the reply, or why there is none: a number that the server answered, a [linkError],
-// errForgotten, errUnsent, or what is wrong with the reply, which ends the link.
+// errForgotten, [transport.ErrNoReply], errUnsent, or what is wrong with the reply, which ends the link.
 func (c *call) answer() ([]byte, error) {
 	switch {
 	case c.Err == nil:

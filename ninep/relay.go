@@ -73,7 +73,7 @@ func (f *RelayFid) Drop() { f.fid.Drop() }
 
 // Pass sends a message and waits for its outcome. It returns the body of the reply, without the payload, of which n bytes are in
 // m.In. The error is the [unix.Errno] that the server answered; or the error of ctx, and there is and will be no answer; or
-// the loss of the connection. When ctx ends the server is sent a Tflush, and its answer awaited.
+// [transport.ErrNoReply]; or the loss of the connection. When ctx ends the server is sent a Tflush, and its answer awaited.
 func (r *Relay) Pass(ctx context.Context, m RelayMessage) (body []byte, n int, err error) {
 	reply := &relayed{kind: m.Type + 1}
 	q := request{message: &relayed{kind: m.Type, body: m.Body, payload: m.Out}, reply: reply, in: m.In, out: m.Out, stays: true}

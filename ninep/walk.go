@@ -2,7 +2,6 @@ package ninep
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -154,7 +153,7 @@ func (w *walk) message(l *link, arrived func()) request {
 		switch {
 		case w.outcome(err) == nil:
 			arrived()
-		case errors.Is(err, errForgotten):
+		case isUnanswered(err):
 			if w.fids[0] != w.fids[1] {
 				w.fids[1].maybeBind(l)
 			}

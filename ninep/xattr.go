@@ -119,7 +119,7 @@ func (f *Fid) learnXattr(name string, err error) {
 // settleXattr records what became of a message that makes the fid an attribute's.
 func (f *Fid) settleXattr(l *link) func(error) {
 	return func(err error) {
-		if err == nil || errors.Is(err, errForgotten) {
+		if err == nil || isUnanswered(err) {
 			f.maybeBind(l)
 		} else {
 			f.refused(err)

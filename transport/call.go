@@ -87,7 +87,8 @@ type Call struct {
 	// Copied.
 	Bounced int
 	// Err is set before Complete: nil when Reply holds a reply, an error reply
-	// included; else why the connection died, or ErrInvalidCall.
+	// included; else why the connection died, or ErrInvalidCall, ErrForgotten or
+	// ErrNoReply, of which it does not die.
 	Err error
 
 	next, prev *Call

@@ -15,6 +15,11 @@ var (
 	ErrInvalidCall = errors.New("transport: invalid call")
 	// ErrForgotten is the Err of a call that Forget ended.
 	ErrForgotten = errors.New("transport: call given up by both ends")
+	// ErrNoReply is the Err of a call that the peer has handed back without a
+	// reply, which a device can: because of a Tflush that is under way, whose
+	// Rflush the tag must wait for as ever, or by its own fault. The request
+	// happened or not.
+	ErrNoReply = errors.New("handed back by the 9P server without a reply")
 	// ErrRefused is wrapped by the reason of a connection that ended because
 	// its peer did not accept what this end showed of itself.
 	ErrRefused = errors.New("refused by the server")
@@ -35,8 +40,8 @@ type Conn interface {
 	// Forget tells the transport that the peer has promised not to reply to the
 	// call of this tag any more, as Rflush does. The call, if it is still
 	// outstanding, is completed with ErrForgotten once its memory is in nobody
-	// else's hands: at once on a stream, when the device has handed it back on
-	// a ring. A tag that is not outstanding is ignored. A Completer may call it.
+	// else's hands: at once on a stream, when the device hands it back on a
+	// ring. A tag that is not outstanding is ignored. A Completer may call it.
 	Forget(tag uint16)
 	// Traits says what this connection prefers and takes. It is constant.
 	Traits() Traits

@@ -330,6 +330,30 @@ func TestCancelledCalls(t *testing.T) {
 	nodetest.Eventually(t, "nothing is under way", func() bool { s := own.Stats(); return s.InFlight.Calls == 0 && s.Fids == 0 })
 }
 
+// mute is a connection whose device hands Tstatfs back without a reply.
+type mute struct{ transport.Conn }
+
+func (m mute) Submit(c *transport.Call) {
+	if ninep.MsgType(c.Head[4]) != ninep.TypeTstatfs {
+		m.Conn.Submit(c)
+		return
+	}
+	c.Err = transport.ErrNoReply
+	c.Done.Complete(c)
+}
+
+// TestNoReply: what the server gave no answer to has failed, and nothing else.
+func TestNoReply(t *testing.T) {
+	client := share(t, session(t, nodetest.Export(t).URL, func(c transport.Conn) transport.Conn { return mute{c} })).client()
+	root := attach(t, client, "share:/")
+	if _, err := root.Statfs(t.Context()); !errors.Is(err, unix.EIO) {
+		t.Errorf("statfs: %v", err)
+	}
+	if _, err := root.Getattr(t.Context(), ninep.AttrBasic); err != nil || client.Status().Reconnects != 0 {
+		t.Errorf("after that: %v, %d reconnects", err, client.Status().Reconnects)
+	}
+}
+
 // TestAClientThatTakesNoReplies holds up nobody else.
 func TestAClientThatTakesNoReplies(t *testing.T) {
 	e := nodetest.Export(t)

@@ -9,6 +9,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/transport"
 )
 
 // request is a T-message of a client's on its way to its reply.
@@ -105,6 +106,8 @@ func (c *conn) fail(ctx context.Context, r *request, err error) {
 	switch {
 	case errors.As(err, &errno):
 		r.refuse(errno)
+	case errors.Is(err, transport.ErrNoReply):
+		r.refuse(unix.EIO)
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		r.reply = nil
 	default:

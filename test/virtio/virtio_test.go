@@ -86,7 +86,7 @@ var deviations = map[string]string{
 
 // deviationsOfU is what it does besides that in 9P2000.u.
 var deviationsOfU = map[string]string{
-	"fsync/file-and-data-only": "it writes the file to the disk, and hands the request back without a reply",
+	"wstat/dont-touch-is-sync": "it writes the file to the disk, and hands the request back without a reply",
 }
 
 // everyLock is QEMU's way with locks.

@@ -50,32 +50,27 @@ type Conn struct {
 
 	msize atomic.Uint32
 
-	mu         sync.Mutex
-	idle       sync.Cond // what bury waits for may have come true
-	ring       *vring.Ring
-	heads      []*slot // outstanding, by head
-	slots      *slot   // free
-	chunks     []shared
-	reserve    int // descriptors that none but urgent calls may take
-	window     *transport.Window
-	tags       transport.Tags[state]
-	pending    *slot // admitted: waits for chunks or descriptors
-	posting    bool  // someone is the poster
-	completing int   // calls of Forget and Withdraw that are not done
-	err        error // why it is dead
+	mu      sync.Mutex
+	idle    sync.Cond // what bury waits for may have come true
+	ring    *vring.Ring
+	heads   []*slot // outstanding, by head
+	slots   *slot   // free
+	chunks  []shared
+	reserve int // descriptors that none but urgent calls may take
+	window  *transport.Window
+	tags    transport.Tags[state]
+	pending *slot // admitted: waits for chunks or descriptors
+	posting bool  // someone is the poster
+	err     error // why it is dead
 }
 
 var _ transport.Conn = (*Conn)(nil)
 
 // state is where a call is.
 type state struct {
-	slot      *slot // nil: it waits in the window, or was returned
+	slot      *slot // nil: it waits in the window
 	forgotten bool  // there will be no reply
-	returned  bool  // the device has handed it back without one
 }
-
-// waits reports whether the call has not been admitted.
-func (s state) waits() bool { return s.slot == nil && !s.returned }
 
 // Submit implements transport.Conn.
 func (c *Conn) Submit(call *transport.Call) {
@@ -124,9 +119,9 @@ func (c *Conn) Withdraw(call *transport.Call) bool {
 	case e == nil || e.Call != call || c.err != nil:
 		c.mu.Unlock()
 		return false
-	case e.State.waits():
+	case e.State.slot == nil:
 		c.window.Remove(call)
-	case e.State.slot != nil && e.State.slot == c.pending:
+	case e.State.slot == c.pending:
 		c.pending = nil
 		c.release(e.State.slot)
 		c.window.Release(call)
@@ -145,34 +140,14 @@ func (c *Conn) Withdraw(call *transport.Call) bool {
 
 // Forget implements transport.Conn. A device that has ended a request because
 // of a Tflush hands it back with no reply, before it answers the Tflush (QEMU,
-// hw/9pfs/9p.c: pdu_complete). What it has not handed back is still its own.
+// hw/9pfs/9p.c: pdu_complete), so that the call is complete by then. What it has
+// not handed back is still its own.
 func (c *Conn) Forget(tag uint16) {
 	c.mu.Lock()
-	e := c.tags.Get(tag)
-	if e == nil || c.err != nil || e.State.waits() {
-		c.mu.Unlock()
-		return
-	}
-	if !e.State.returned {
+	defer c.mu.Unlock()
+	if e := c.tags.Get(tag); e != nil && e.State.slot != nil {
 		e.State.forgotten = true
-		c.mu.Unlock()
-		return
 	}
-	call := e.Call
-	call.Err = transport.ErrForgotten
-	c.retire(e)
-	mine := c.startPosting()
-	c.completing++
-	c.mu.Unlock()
-
-	call.Done.Complete(call)
-	if mine {
-		c.post()
-	}
-	c.mu.Lock()
-	c.completing--
-	c.idle.Signal()
-	c.mu.Unlock()
 }
 
 // Traits implements transport.Conn.

@@ -17,7 +17,7 @@ const (
 // their owners'.
 func (c *Conn) bury() {
 	c.mu.Lock()
-	for c.posting || c.completing > 0 {
+	for c.posting {
 		c.idle.Wait()
 	}
 	c.mu.Unlock()

@@ -2,6 +2,7 @@ package virtio_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,7 +44,7 @@ func hostile(d **virtiotest.Device, s *script, kept *[]*virtiotest.Element) func
 			prompt(e)
 		case 1: // never
 			*kept = append(*kept, e)
-		case 2: // flushed
+		case 2: // without a reply
 			e.Return(0)
 		case 3: // any head
 			head := answer(e.Tag(), nil)
@@ -134,6 +135,12 @@ func FuzzDevice(f *testing.F) {
 			}
 			if n := counts.seen[call]; call == withdrawn || n != 1 || call.Err == nil && !proper(call) {
 				t.Errorf("tag %d was complete %d times: %v, reply %x with %d bytes", call.Tag, n, call.Err, call.Reply, call.N)
+			}
+			if errors.Is(call.Err, transport.ErrNoReply) && !s.had[call.Tag].Load() {
+				t.Errorf("tag %d, which the device has not had, is without a reply", call.Tag)
+			}
+			if errors.Is(call.Err, transport.ErrForgotten) && call.Tag != 2 {
+				t.Errorf("tag %d was forgotten unasked", call.Tag)
 			}
 		}
 		for _, e := range kept {

@@ -97,10 +97,8 @@ func (c *Conn) take(b *batch) (took bool, err error) {
 			err = s.err // bury completes the call
 			continue
 		}
-		if call := c.handed(s); call != nil {
-			b.calls[done] = call
-			done++
-		}
+		b.calls[done] = c.handed(s)
+		done++
 	}
 	mine := c.startPosting()
 	c.mu.Unlock()
@@ -135,26 +133,18 @@ func (c *Conn) used(b *batch) (n int, err error) {
 }
 
 // handed takes a slot back that the device has handed back and returns its call,
-// out of the books, if that is complete: without a reply it is only once Forget
-// has said that there will be none. The caller holds c.mu.
+// which is complete, out of the books. The caller holds c.mu.
 func (c *Conn) handed(s *slot) *transport.Call {
 	call, e := s.call, c.tags.Get(s.call.Tag)
-	silent := s.written == 0
-	c.release(s)
-	e.State.slot = nil
-	if silent && !e.State.forgotten {
-		e.State.returned = true
-		return nil
-	}
-	if silent {
+	switch {
+	case s.written > 0:
+	case e.State.forgotten:
 		call.Err = transport.ErrForgotten
+	default:
+		call.Err = transport.ErrNoReply
 	}
-	c.retire(e)
-	return call
-}
-
-// retire takes a call that is complete out of the books. The caller holds c.mu.
-func (c *Conn) retire(e *transport.Tagged[state]) {
-	c.window.Release(e.Call)
+	c.release(s)
+	c.window.Release(call)
 	c.tags.Drop(e)
+	return call
 }

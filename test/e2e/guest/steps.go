@@ -101,6 +101,8 @@ var virtioSteps = []step{
 		args: onDevice("in-use")},
 	{name: "virtio-conformance-L", about: "QEMU's server keeps the rules of 9P2000.L, through our transport",
 		on: func(k guestKind) bool { return k.iommu == k.newest }, args: test("virtio.test", "^TestConformanceL$"), env: testEnv, timeout: 10 * time.Minute},
+	{name: "virtio-conformance-u", about: "and those of 9P2000.u, but for what it is known to break",
+		on: func(k guestKind) bool { return !k.iommu && k.newest }, args: test("virtio.test", "^TestConformanceU$"), env: testEnv, timeout: 10 * time.Minute},
 	{name: "virtio-device", about: "the device is taken from the kernel, driven, reset and given back; what cannot be is refused",
 		args: test("pci.test", "^TestDevice"), env: func(x site) []string { return []string{"CSI9P_TEST_VIRTIO=" + qemu.Tags[0]} }},
 	{name: "virtio-driver", about: "a volume from CreateVolume to DeleteVolume, its files compared on the host",
