@@ -50,3 +50,10 @@ func TestRuleNames(t *testing.T) {
 		t.Error("a rule that does not exist is known")
 	}
 }
+
+// TestUntested: what a server cannot be held to is not put to it.
+func TestUntested(t *testing.T) {
+	runGroups(t, Server{Untested: map[string]string{"walk/onto-itself": "it does not outlive that"}}, []group{
+		{"walk", []rule{{"onto-itself", func(*scope) { t.Error("the rule was put to the server") }}}, everyDialect},
+	})
+}
