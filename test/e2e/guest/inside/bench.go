@@ -50,16 +50,11 @@ var others = []struct{ name, kind, tag, options string }{
 const v9fsOptions = "trans=virtio,version=9p2000.L,msize=512000,cache="
 
 // bench has our mounts of the share and the kernel's do the same work in turns. The table is left for the lab.
-func bench(ctx context.Context, args []string) (err error) {
-	s, err := shareOf(args)
-	if err != nil {
-		return err
-	}
-	r, err := startDriver(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.stop()) }()
+func bench(ctx context.Context, args []string) error {
+	return withDriver(ctx, args, func(r *rig) error { return sideBySide(ctx, r) })
+}
+
+func sideBySide(ctx context.Context, r *rig) (err error) {
 	dirs := map[string]string{} // of each system, empty at first
 	ours, err := mountOurs(ctx, r, dirs)
 	defer func() {

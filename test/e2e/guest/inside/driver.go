@@ -33,34 +33,27 @@ func lifeOfAVolume(ctx context.Context, args []string) error {
 
 // withVolume starts the driver, makes and mounts a volume, and takes all back after f. Then the host must have nothing of
 // the volume any more.
-func withVolume(ctx context.Context, args []string, f func(*volume) error) (err error) {
-	s, err := shareOf(args)
-	if err != nil {
+func withVolume(ctx context.Context, args []string, f func(*volume) error) error {
+	return withDriver(ctx, args, func(r *rig) error {
+		v, err := r.create(ctx, "pvc-guest", nil)
+		if err != nil {
+			return r.logs(err)
+		}
+		if err := v.stage(ctx); err != nil {
+			return r.logs(err)
+		}
+		if err := f(v); err != nil {
+			return r.logs(errors.Join(err, v.unstage(ctx)))
+		}
+		if err := errors.Join(v.unstage(ctx), v.remove(ctx)); err != nil {
+			return r.logs(err)
+		}
+		answer, err := ask(order.Question{List: "."})
+		if err == nil && slices.Contains(answer.Names, v.name) {
+			err = fmt.Errorf("the volume's directory %s is left on the host", v.name)
+		}
 		return err
-	}
-	r, err := startDriver(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.stop()) }()
-	v, err := r.create(ctx, "pvc-guest", nil)
-	if err != nil {
-		return r.logs(err)
-	}
-	if err := v.stage(ctx); err != nil {
-		return r.logs(err)
-	}
-	if err := f(v); err != nil {
-		return r.logs(errors.Join(err, v.unstage(ctx)))
-	}
-	if err := errors.Join(v.unstage(ctx), v.remove(ctx)); err != nil {
-		return r.logs(err)
-	}
-	answer, err := ask(order.Question{List: "."})
-	if err == nil && slices.Contains(answer.Names, v.name) {
-		err = fmt.Errorf("the volume's directory %s is left on the host", v.name)
-	}
-	return err
+	})
 }
 
 // sizes are those of the files of a volume.

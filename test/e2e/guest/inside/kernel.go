@@ -15,31 +15,24 @@ import (
 
 // kernelEngine takes two volumes at once through the driver with engine: kernel, which share the session if the share is a
 // device's. One outlives the other.
-func kernelEngine(ctx context.Context, args []string) (err error) {
-	s, err := shareOf(args)
-	if err != nil {
-		return err
-	}
-	r, err := startDriver(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.stop()) }()
-	var volumes []*volume
-	for _, name := range []string{"pvc-kernel-1", "pvc-kernel-2"} {
-		v, err := r.create(ctx, name, map[string]string{"engine": "kernel"})
-		if err == nil {
-			err = v.stage(ctx)
+func kernelEngine(ctx context.Context, args []string) error {
+	return withDriver(ctx, args, func(r *rig) error {
+		var volumes []*volume
+		for _, name := range []string{"pvc-kernel-1", "pvc-kernel-2"} {
+			v, err := r.create(ctx, name, map[string]string{"engine": "kernel"})
+			if err == nil {
+				err = v.stage(ctx)
+			}
+			if err != nil {
+				return r.logs(err)
+			}
+			volumes = append(volumes, v)
 		}
-		if err != nil {
-			return r.logs(err)
+		if err := r.logs(workInBoth(ctx, volumes[0], volumes[1])); err != nil {
+			return err
 		}
-		volumes = append(volumes, v)
-	}
-	if err := r.logs(workInBoth(ctx, volumes[0], volumes[1])); err != nil {
-		return err
-	}
-	return r.logs(volumes[1].remove(ctx))
+		return r.logs(volumes[1].remove(ctx))
+	})
 }
 
 // workInBoth writes to and reads from two volumes, and takes them down one after the other.

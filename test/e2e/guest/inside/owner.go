@@ -40,30 +40,23 @@ func refused(what string, err error, why string) error {
 
 // inUse shows that a device has one owner: whoever else wants it is refused and told who has it, be that the kernel's client
 // or another process.
-func inUse(ctx context.Context, args []string) (err error) {
-	s, err := shareOf(args)
-	if err != nil {
-		return err
-	}
-	r, err := startDriver(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.stop()) }()
-	v, err := r.create(ctx, "pvc-in-use", nil)
-	if err != nil {
-		return r.logs(err)
-	}
-	err = whileMounted(s, func(dir string) error {
-		return refused("a volume on a device that the kernel has mounted", v.stageOnce(ctx), "mounted on "+dir)
+func inUse(ctx context.Context, args []string) error {
+	return withDriver(ctx, args, func(r *rig) error {
+		v, err := r.create(ctx, "pvc-in-use", nil)
+		if err != nil {
+			return r.logs(err)
+		}
+		err = whileMounted(r.share, func(dir string) error {
+			return refused("a volume on a device that the kernel has mounted", v.stageOnce(ctx), "mounted on "+dir)
+		})
+		if err == nil {
+			err = v.stage(ctx)
+		}
+		if err == nil {
+			err = errors.Join(r.refusedToOthers(ctx), v.unstage(ctx))
+		}
+		return r.logs(errors.Join(err, v.remove(ctx)))
 	})
-	if err == nil {
-		err = v.stage(ctx)
-	}
-	if err == nil {
-		err = errors.Join(r.refusedToOthers(ctx), v.unstage(ctx))
-	}
-	return r.logs(errors.Join(err, v.remove(ctx)))
 }
 
 // refusedToOthers fails if the device that the mounter drives can be had by others.

@@ -75,6 +75,19 @@ func startDriver(ctx context.Context, s share) (*rig, error) {
 	return r, errors.Join(err1, err2)
 }
 
+// withDriver starts the driver on the share that the arguments of a scenario tell of, and stops it after f.
+func withDriver(ctx context.Context, args []string, f func(*rig) error) error {
+	s, err := shareOf(args)
+	if err != nil {
+		return err
+	}
+	r, err := startDriver(ctx, s)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(r), r.stop())
+}
+
 func (r *rig) path(name string) string     { return filepath.Join(r.dir, name) }
 func (r *rig) endpoint(name string) string { return "unix://" + r.path(name) }
 
