@@ -190,13 +190,24 @@ func (c *conn) logEnd(err error) {
 
 // handle answers a request. Whatever happens in there, it is answered.
 func (c *conn) handle(r *request) {
-	defer c.complete(r)
+	defer c.exchange.send()
 	for i := range r.held {
 		if ready := r.holds[i].ready; ready != nil {
 			<-ready
 			r.holds[i].ready = nil
 		}
 	}
+	c.run(r)
+}
+
+// run carries a request out and gives back what it holds, files to be closed among it. Requests beyond maxRunning wait, as
+// goroutines do, without a thread.
+func (c *conn) run(r *request) {
+	c.server.running <- struct{}{}
+	defer func() {
+		c.finish(r)
+		<-c.server.running
+	}()
 	c.carryOut(r)
 }
 

@@ -59,5 +59,6 @@
 // # Limits
 //
 // Each connection has bounded fids, requests and bytes in flight, locks and attribute bytes. What runs over is
-// answered with an error or not read until there is room. A message that is not well formed ends its connection.
+// answered with an error or not read until there is room. A message that is not well formed ends its connection. Requests of
+// all connections that are carried out at once are bounded, as the threads are that wait for the host.
 package server

@@ -93,7 +93,6 @@ func (c *conn) leasable(r *request) bool {
 func (c *conn) answerLeased(r *request) (kept bool) {
 	number, returned := c.lease.begin(), false
 	defer func() {
-		c.finish(r) // under lease too: it closes files, and the last to close one that was removed gives its blocks back
 		kept = c.lease.end(number)
 		if returned {
 			return
@@ -104,7 +103,7 @@ func (c *conn) answerLeased(r *request) (kept bool) {
 		}
 		c.exchange.send()
 	}()
-	c.carryOut(r)
+	c.run(r) // to the end: the last to close a file that was removed gives its blocks back
 	returned = true
 	return
 }

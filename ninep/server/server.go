@@ -62,6 +62,7 @@ type Server struct {
 	locks      lockTable
 	buffers    buffers
 	requests   sync.Pool     // of *request
+	running    chan struct{} // has an element for each request that is being carried out
 	fds        quota         // descriptors of all fids and attachments
 	conns      quota         // connections
 	serial     atomic.Uint64 // of connections, to tell apart those without an address
@@ -85,7 +86,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, creds: creds, root: -1, proc: -1, counters: counters{epoch: time.Now()}}
+	s := &Server{options: o, creds: creds, root: -1, proc: -1, counters: counters{epoch: time.Now()}, running: make(chan struct{}, maxRunning)}
 	if err := s.openRoot(); err != nil {
 		s.closeFiles()
 		return nil, err
