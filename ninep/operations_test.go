@@ -293,6 +293,26 @@ func TestXattrCommit(t *testing.T) {
 	}
 }
 
+// TestXattrThatGrows: ERANGE about an attribute is no word about how many fids the server bears.
+func TestXattrThatGrows(t *testing.T) {
+	s, root := openScripted(t, func(_ uint16, m ninep.Message) any {
+		if m.Type() == ninep.TypeTxattrwalk {
+			return &ninep.Rlerror{Errno: uint32(unix.ERANGE)}
+		}
+		return pass
+	})
+	ctx := testContext(t)
+	if _, err := root.GetXattr(ctx, "user.a"); !errors.Is(err, unix.ERANGE) {
+		t.Errorf("error %v", err)
+	}
+	for range 3 {
+		must(root.Walk(ctx))(t)
+	}
+	if n := s.Features().MaxFids; n != 0 {
+		t.Errorf("%d fids are all that the server is taken to bear", n)
+	}
+}
+
 // TestHugeXattr: a size that no attribute has is not allocated.
 func TestHugeXattr(t *testing.T) {
 	_, root := openScripted(t, func(_ uint16, m ninep.Message) any {

@@ -116,13 +116,12 @@ func (f *Fid) learnXattr(name string, err error) {
 	f.session.features.xattr.learn(err)
 }
 
-// settleXattr records what became of a message that makes the fid an attribute's.
+// settleXattr records what became of a message that makes the fid an attribute's. An errno tells nothing of the fid's number:
+// ERANGE is also the answer about an attribute that grows meanwhile (getxattr(2)).
 func (f *Fid) settleXattr(l *link) func(error) {
 	return func(err error) {
 		if err == nil || isUnanswered(err) {
 			f.maybeBind(l)
-		} else {
-			f.refused(err)
 		}
 	}
 }
