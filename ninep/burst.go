@@ -38,7 +38,7 @@ func (f *Fid) walkAttrs(ctx context.Context, names []string, found []Found) {
 	var visits []*visit
 	for i := range names {
 		v := &visit{names: names[i : i+1], ask: true}
-		if found[i].Err = v.begin(f); found[i].Err == nil {
+		if found[i].Err = f.fail("walk", v.begin(f), names[i]); found[i].Err == nil {
 			found[i].Fid = v.to
 			visits = append(visits, v)
 		}
@@ -51,11 +51,14 @@ func (f *Fid) walkAttrs(ctx context.Context, names []string, found []Found) {
 		if found[i].Err != nil {
 			continue
 		}
-		found[i].Attr, found[i].Err = visits[0].attr.Attr, errs[0]
-		if visits, errs = visits[1:], errs[1:]; found[i].Err != nil {
-			found[i].Fid.Drop()
-			found[i].Fid, found[i].Err = nil, f.fail("walk", found[i].Err, names[i])
+		v, err := visits[0], errs[0]
+		visits, errs = visits[1:], errs[1:]
+		if err != nil {
+			v.to.Drop()
+			found[i] = Found{Err: f.fail("walk", err, names[i])}
+			continue
 		}
+		found[i].Attr = v.attr.Attr
 	}
 }
 

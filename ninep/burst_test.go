@@ -1,11 +1,13 @@
 package ninep_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,6 +43,28 @@ func TestWalkAttrs(t *testing.T) {
 	if found := root.WalkAttrs(testContext(t), nil); len(found) != 0 {
 		t.Error("no names lead somewhere")
 	}
+}
+
+// TestWalkAttrsCancelled: what comes after all is not looked at any more, which is for the race detector to say.
+func TestWalkAttrsCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(testContext(t))
+	flushed := make(chan struct{})
+	_, root := openScripted(t, func(_ uint16, m ninep.Message) any {
+		switch m.Type() {
+		case ninep.TypeTgetattr:
+			cancel()
+			time.Sleep(20 * time.Millisecond) // the caller leaves meanwhile
+			return &ninep.Rgetattr{Attr: ninep.Attr{Valid: ninep.AttrSize, Size: 7}}
+		case ninep.TypeTflush:
+			close(flushed) // it was sent before that reply, and is read after it
+		}
+		return pass
+	})
+	found := root.WalkAttrs(ctx, []string{"a"})
+	if f := found[0]; f.Fid != nil || !errors.Is(f.Err, context.Canceled) || f.Attr.Size != 0 {
+		t.Errorf("found %+v", f)
+	}
+	<-flushed
 }
 
 // TestWalkOpenKnown: the attributes are those of the file that the name leads to, whatever file the fid is of that it is taken to be
