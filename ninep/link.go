@@ -71,6 +71,7 @@ func (c *call) Complete(*transport.Call) {
 // link is one connection of a session, from Rversion to its loss.
 type link struct {
 	conn     transport.Conn
+	made     time.Time
 	msize    uint32
 	dialect  Dialect
 	zeroCopy bool // the transport's
@@ -100,7 +101,7 @@ type slot struct {
 // its end.
 func newLink(conn transport.Conn, a agreement, probeAfter time.Duration, counters *counters) *link {
 	l := &link{
-		conn: conn, msize: a.msize, dialect: a.dialect,
+		conn: conn, made: time.Now(), msize: a.msize, dialect: a.dialect,
 		zeroCopy: conn.Traits().ZeroCopy, counters: counters, watched: make(chan struct{}),
 	}
 	go l.watch(probeAfter)

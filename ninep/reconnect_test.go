@@ -322,3 +322,46 @@ func TestReconnectRefused(t *testing.T) {
 		t.Errorf("the tree that did not: %v", err)
 	}
 }
+
+// TestReconnectWithoutRoom: a server that has no room yet for a second set of fids, because it has not noticed that the connection of
+// the first is gone, is asked again, and no fid is given up.
+func TestReconnectWithoutRoom(t *testing.T) {
+	g := newGate(t)
+	s, root := g.open(ninep.Config{})
+	ctx := testContext(t)
+	ok(t, os.Mkdir(filepath.Join(g.root, "dir"), 0o755))
+	other := must(s.Attach(ctx, ninep.AttachOptions{Aname: "/dir"}))(t)
+	f := must(root.Walk(ctx))(t)
+	ok(t, f.Create(ctx, "f", unix.O_RDWR, 0o644, 0))
+	var mu sync.Mutex
+	refused := map[string]int{}
+	g.intercept(func(p *pair, tag uint16, m ninep.Message) bool {
+		request := m.Type().String()
+		if attach, is := m.(*ninep.Tattach); is {
+			request += " " + attach.Aname
+		}
+		switch m.(type) {
+		case *ninep.Tattach, *ninep.Twalk, *ninep.Tlopen:
+		default:
+			return true
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if refused[request]++; refused[request] > 3 {
+			return true
+		}
+		p.reply(tag, &ninep.Rlerror{Errno: uint32(unix.ENFILE)})
+		return false
+	})
+	g.cut()
+	eventually(t, "a reconnect", func() bool { return s.Status().Reconnects == 1 })
+	if _, err := f.Write(ctx, []byte("x"), 0); err != nil {
+		t.Errorf("the open file: %v", err)
+	}
+	if _, err := other.Getattr(ctx, ninep.AttrBasic); err != nil {
+		t.Errorf("the other tree: %v", err)
+	}
+	if n := s.Stats().Spoiled; n != 0 {
+		t.Errorf("%d fids were given up", n)
+	}
+}

@@ -64,7 +64,7 @@ func (s *Session) replayVolume(ctx context.Context, l *link, v *volume, fids []*
 		return err
 	}
 	defer anchor.Drop()
-	if err := anchor.attachOn(ctx, l); err != nil {
+	if err := l.withRoom(ctx, func() error { return anchor.attachOn(ctx, l) }); err != nil {
 		return err
 	}
 	var group errgroup.Group
@@ -84,9 +84,9 @@ func (s *Session) replayVolume(ctx context.Context, l *link, v *volume, fids []*
 // rebind binds the fid again. Only a lost link is an error.
 func (f *Fid) rebind(ctx context.Context, l *link, anchor *Fid) error {
 	errno := unix.ESTALE
-	err := f.find(ctx, l, anchor)
+	err := l.withRoom(ctx, func() error { return f.find(ctx, l, anchor) })
 	if err == nil {
-		err = f.reopen(ctx, l)
+		err = l.withRoom(ctx, func() error { return f.reopen(ctx, l) })
 	}
 	if err == nil {
 		errno = unix.EIO
@@ -174,11 +174,22 @@ func (f *Fid) reopen(ctx context.Context, l *link) error {
 	return nil
 }
 
-// Locks that the server has for the connection that was lost may be in the way of this one's until it has noticed.
+// What the server has for the connection that was lost, files and locks, may be in the way of this one's until it has noticed.
 const (
-	relockTime  = 2 * time.Second
-	relockPause = 20 * time.Millisecond
+	noticeTime  = 2 * time.Second
+	noticePause = 20 * time.Millisecond
 )
+
+// withRoom repeats a try that the server has no room for, while the link is young.
+func (l *link) withRoom(ctx context.Context, try func() error) error {
+	for {
+		err := try()
+		full := errors.Is(err, unix.ENFILE) || errors.Is(err, unix.EMFILE)
+		if !full || time.Since(l.made) > noticeTime || !pause(ctx, noticePause) {
+			return err
+		}
+	}
+}
 
 // relock takes the fid's locks again.
 func (f *Fid) relock(ctx context.Context, l *link) error {
@@ -188,7 +199,7 @@ func (f *Fid) relock(ctx context.Context, l *link) error {
 	if len(locks) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, relockTime)
+	ctx, cancel := context.WithTimeout(ctx, noticeTime)
 	defer cancel()
 	for _, lock := range locks {
 		for {
@@ -196,7 +207,7 @@ func (f *Fid) relock(ctx context.Context, l *link) error {
 			if err == nil {
 				break
 			}
-			if !errors.Is(err, unix.EAGAIN) || !pause(ctx, relockPause) {
+			if !errors.Is(err, unix.EAGAIN) || !pause(ctx, noticePause) {
 				return err
 			}
 		}
