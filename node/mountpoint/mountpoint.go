@@ -123,20 +123,25 @@ func (m Mounter) IsLikelyNotMountPoint(path string) (bool, error) {
 // CanSafelySkipMountPointCheck is true: Unmount takes what is no mount point.
 func (m Mounter) CanSafelySkipMountPointCheck() bool { return true }
 
-// GetMountRefs returns the other places where the tree mounted at path is.
+// GetMountRefs returns the other places where the tree is that is on top at path.
 func (m Mounter) GetMountRefs(path string) ([]string, error) {
 	table, err := Table()
 	if err != nil {
 		return nil, err
 	}
 	path = filepath.Clean(path)
-	i := slices.IndexFunc(table, func(info mount.MountInfo) bool { return info.MountPoint == path })
-	if i < 0 {
+	var top *mount.MountInfo
+	for i := range table {
+		if table[i].MountPoint == path {
+			top = &table[i]
+		}
+	}
+	if top == nil {
 		return nil, nil
 	}
 	var refs []string
 	for _, info := range table {
-		if info.MountPoint != path && SameFilesystem(info, table[i]) && info.Root == table[i].Root {
+		if info.MountPoint != path && SameFilesystem(info, *top) && info.Root == top.Root {
 			refs = append(refs, info.MountPoint)
 		}
 	}

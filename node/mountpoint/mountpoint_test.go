@@ -151,6 +151,12 @@ func TestGetMountRefs(t *testing.T) {
 	if err != nil || !slices.Equal(refs, []string{b}) {
 		t.Errorf("GetMountRefs = %q, %v, want %q", refs, err, b)
 	}
+	other, c := dir(t, "other"), dir(t, "c")
+	bind(t, other, a)
+	bind(t, other, c)
+	if refs, err := mounter.GetMountRefs(a); err != nil || !slices.Equal(refs, []string{c}) {
+		t.Errorf("GetMountRefs of a covered mount = %q, %v, want %q", refs, err, c)
+	}
 	if refs, err := mounter.GetMountRefs(source); err != nil || refs != nil {
 		t.Errorf("GetMountRefs of no mount point = %q, %v", refs, err)
 	}
