@@ -2,6 +2,7 @@ package ninefs
 
 import (
 	"errors"
+	"math"
 	"math/bits"
 	"time"
 
@@ -17,7 +18,18 @@ const (
 	maxBlockSize = 1 << 20
 )
 
-// kernelAttr shows attributes of a node to the kernel.
+// hasType reports whether a mode has a type that the kernel takes. A lookup of any other it fails, and never forgets
+// (fuse_lookup_name).
+func hasType(mode uint32) bool {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG, unix.S_IFDIR, unix.S_IFLNK, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK:
+		return true
+	}
+	return false
+}
+
+// kernelAttr shows attributes of a node to the kernel. A file whose size it does not take would fail for good (fuse_make_bad): one
+// that a server claims beyond all offsets is as long as a file can be.
 func (n *node) kernelAttr(a ninep.Attr) fuse.Attr {
 	nlink := uint32(1)
 	if a.Valid&ninep.AttrNlink != 0 {
@@ -25,7 +37,7 @@ func (n *node) kernelAttr(a ninep.Attr) fuse.Attr {
 	}
 	return fuse.Attr{
 		Ino:       n.rec.Ino,
-		Size:      a.Size,
+		Size:      min(a.Size, math.MaxInt64),
 		Blocks:    a.Blocks,
 		Atime:     a.Atime.Sec,
 		Mtime:     a.Mtime.Sec,

@@ -2,8 +2,10 @@ package ninefs_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -272,4 +274,28 @@ func TestFewFids(t *testing.T) {
 			wantContent(t, m.path(fmt.Sprint(i)+".x"), fmt.Sprint(i))
 		}
 	})
+}
+
+// TestImpossibleSize: a file stays in use when a server once claims that it is longer than a file can be.
+func TestImpossibleSize(t *testing.T) {
+	noLeak(t)
+	const typeAt, sizeAt = ninep.HeaderSize + 8, ninep.HeaderSize + 49 // of Rgetattr: qid.type and size
+	var lies atomic.Bool
+	m := mount(t, answers(t, exporter(t), func(frame []byte) {
+		if lies.Load() && ninep.MsgType(frame[4]) == ninep.TypeRgetattr && frame[typeAt] == 0 {
+			binary.LittleEndian.PutUint64(frame[sizeAt:], 1<<63)
+		}
+	}), func(o *ninefs.Options) { o.AttrTimeout = -1 })
+	f := openRW(t, m.path("f"))
+	_, err := f.WriteString("content")
+	check(t, err)
+	for _, size := range []int64{7, math.MaxInt64, 7} {
+		lies.Store(size != 7)
+		info, err := f.Stat()
+		check(t, err)
+		if st := stat(t, m.path("f")); info.Size() != size || st.Size != size {
+			t.Errorf("sizes %d and %d, want %d", info.Size(), st.Size, size)
+		}
+	}
+	wantContent(t, m.path("f"), "content")
 }

@@ -111,7 +111,7 @@ func (n *node) parted() (a ninep.Attr, ok bool) {
 		return a, false
 	}
 	a = *c.last
-	if a.Nlink--; n.rec.isDir() {
+	if a.Nlink -= min(1, a.Nlink); n.rec.isDir() {
 		a.Nlink = 0
 	}
 	return n.sized(a), true

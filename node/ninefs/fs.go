@@ -106,7 +106,7 @@ func (fs *FS) Close() error {
 	fs.reach.close()
 	var fids []*ninep.Fid
 	for _, h := range fs.handles.all() {
-		fs.locks.leave(fs, h.node.file)
+		fs.locks.leave(fs, h.node.lockKey)
 		fs.endPrefetch(h)
 		fs.handles.remove(h)
 		fids = append(fids, h.fid)

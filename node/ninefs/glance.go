@@ -124,7 +124,7 @@ func (g *glance) answer() {
 		return
 	case ask.QID.Path == g.node.file.path && uint8(ask.QID.Type) == g.node.qidType:
 		var out fuse.EntryOut
-		if fs.found(g.node, ask.Attr, g.epoch, g.dir, g.name, &out) == nil {
+		if fs.found(acquaintance{g.node, g.epoch}, ask.Attr, g.dir, g.name, &out) == nil {
 			fs.replyFound(g.r, &out)
 			return
 		}
@@ -145,25 +145,16 @@ func (g *glance) drop() {
 
 // interruptedLong is called when the caller of a request was interrupted and has waited for long enough.
 func (g *glance) interruptedLong() {
-	if g.abandon() {
+	if g.ended() {
 		g.r.ReplyError(unix.EINTR)
 	}
-}
-
-// abandon reports whether the request still wants an answer, which the caller gives from now on.
-func (g *glance) abandon() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	live := g.live
-	g.live = false
-	return live
 }
 
 // keep and unreachable are for GETATTR: see [FS.replyKnown].
 func (g *glance) keep() { g.users.Add(1) }
 
 func (g *glance) unreachable() {
-	if g.abandon() {
+	if g.ended() {
 		g.fs.replyKnown(g.r, g.node)
 	}
 	g.drop()

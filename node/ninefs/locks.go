@@ -66,7 +66,7 @@ func (fs *FS) getlk(ctx context.Context, r *fuse.Request) error {
 	}
 	want := fs.lockIn(in)
 	out := fuse.FileLock{Type: unix.F_UNLCK}
-	if l, ok := fs.locks.conflict(h.node.file, want); ok {
+	if l, ok := fs.locks.conflict(h.node.lockKey, want); ok {
 		out = fuse.FileLock{Start: l.First, End: l.Last, Type: unix.F_RDLCK, PID: l.PID}
 		if l.Kind == rangelock.Write {
 			out.Type = unix.F_WRLCK
@@ -122,17 +122,17 @@ func (fs *FS) setlk(ctx context.Context, r *fuse.Request) error {
 // turnKey names the turns of one owner's locks on one file: this machine and the server carry changes of them out in the same
 // order, because the threads of a process own its locks together, and can lock and unlock at the same time.
 type turnKey struct {
-	file  fileKey
+	file  lockKey
 	owner lockOwner
 }
 
 func (fs *FS) tryLock(ctx context.Context, h *handle, want rangeLock) error {
-	done, err := fs.turns.Take(ctx, turnKey{h.node.file, want.Owner})
+	done, err := fs.turns.Take(ctx, turnKey{h.node.lockKey, want.Owner})
 	if err != nil {
 		return unix.EINTR
 	}
 	defer done()
-	before, ok := fs.locks.try(h.node.file, want)
+	before, ok := fs.locks.try(h.node.lockKey, want)
 	if !ok {
 		return unix.EAGAIN
 	}
@@ -177,7 +177,7 @@ func (fs *FS) takeBack(h *handle, want rangeLock, before []rangeLock, why error)
 			_, _ = h.fid.Lock(ctx, lockOut(l, lockType(l.Kind)))
 		}
 	}
-	fs.locks.restore(h.node.file, want, before)
+	fs.locks.restore(h.node.lockKey, want, before)
 }
 
 // noServerLocks learns from an error that the server has no locks, which then are this machine's own.
@@ -206,7 +206,7 @@ func (fs *FS) afterLock(ctx context.Context, h *handle) {
 
 // unlock gives a range back, on the server first: whoever is waiting here then finds it free there.
 func (fs *FS) unlock(ctx context.Context, h *handle, l rangeLock) {
-	key := h.node.file
+	key := h.node.lockKey
 	done, err := fs.turns.Take(ctx, turnKey{key, l.Owner})
 	if err == nil { // else the server says nothing, and the lock is given back here all the same
 		defer done()
@@ -244,7 +244,7 @@ func (fs *FS) nothingToFlush(r *fuse.Request) bool {
 			return false
 		}
 	}
-	return h != nil && !fs.locks.holds(h.node.file, fs.posixOwner(in.LockOwner), 0, rangelock.End)
+	return h != nil && !fs.locks.holds(h.node.lockKey, fs.posixOwner(in.LockOwner), 0, rangelock.End)
 }
 
 // lockWait is a SETLKW that could not be granted at once: it waits for an owner here, then for one on another client. No
@@ -265,7 +265,7 @@ type lockWait struct {
 
 func (fs *FS) waitForLock(r *fuse.Request, h *handle, want rangeLock) error {
 	w := &lockWait{fs: fs, r: r, h: h, pause: firstLockPause}
-	w.waiter = lockWaiter{key: h.node.file, want: want, granted: func() { fs.pool.post(w.ask) }}
+	w.waiter = lockWaiter{key: h.node.lockKey, want: want, granted: func() { fs.pool.post(w.ask) }}
 	now, err := fs.locks.wait(&w.waiter)
 	if err != nil {
 		return err

@@ -26,11 +26,18 @@ type lockOwner struct {
 
 type rangeLock = rangelock.Lock[lockOwner]
 
+// lockKey is the file that a lock is on, for all mounts that show it. Of a file that shares its number with another it is the
+// node as well: then the server alone brings the locks of several mounts together.
+type lockKey struct {
+	file fileKey
+	twin *node
+}
+
 // LockTable grants the locks of this machine, before the server is asked. Mounts that can show the same files share one.
 // It is safe for concurrent use.
 type LockTable struct {
 	mu    sync.Mutex
-	files map[fileKey]*fileLocks
+	files map[lockKey]*fileLocks
 }
 
 // fileLocks is the locks on one file and those who wait for one, first come first.
@@ -41,17 +48,17 @@ type fileLocks struct {
 
 // lockWaiter is a lock that was not to be had. granted is called once it is, without any lock held.
 type lockWaiter struct {
-	key     fileKey
+	key     lockKey
 	want    rangeLock
 	before  []rangeLock // what the owner held of the range when it was granted
 	granted func()
 }
 
 // NewLockTable makes an empty table.
-func NewLockTable() *LockTable { return &LockTable{files: map[fileKey]*fileLocks{}} }
+func NewLockTable() *LockTable { return &LockTable{files: map[lockKey]*fileLocks{}} }
 
 // try grants a lock, or reports that it conflicts. before is what the owner held of the range: see restore.
-func (t *LockTable) try(key fileKey, want rangeLock) (before []rangeLock, ok bool) {
+func (t *LockTable) try(key lockKey, want rangeLock) (before []rangeLock, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.file(key).grant(want)
@@ -103,12 +110,12 @@ func (t *LockTable) cancel(w *lockWaiter) bool {
 }
 
 // release takes from an owner what it holds of a range.
-func (t *LockTable) release(key fileKey, owner lockOwner, first, last uint64) {
+func (t *LockTable) release(key lockKey, owner lockOwner, first, last uint64) {
 	t.change(key, func(f *fileLocks) { f.held[owner.space].Release(owner, first, last) })
 }
 
 // restore puts back what an owner held before it was granted a lock that the server then refused.
-func (t *LockTable) restore(key fileKey, l rangeLock, before []rangeLock) {
+func (t *LockTable) restore(key lockKey, l rangeLock, before []rangeLock) {
 	t.change(key, func(f *fileLocks) {
 		set := &f.held[l.Owner.space]
 		set.Release(l.Owner, l.First, l.Last)
@@ -119,7 +126,7 @@ func (t *LockTable) restore(key fileKey, l rangeLock, before []rangeLock) {
 }
 
 // conflict returns a lock that is in the way of another.
-func (t *LockTable) conflict(key fileKey, want rangeLock) (rangeLock, bool) {
+func (t *LockTable) conflict(key lockKey, want rangeLock) (rangeLock, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f := t.files[key]; f != nil {
@@ -131,7 +138,7 @@ func (t *LockTable) conflict(key fileKey, want rangeLock) (rangeLock, bool) {
 }
 
 // holds reports whether an owner holds anything of a range.
-func (t *LockTable) holds(key fileKey, owner lockOwner, first, last uint64) bool {
+func (t *LockTable) holds(key lockKey, owner lockOwner, first, last uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.files[key]
@@ -139,7 +146,7 @@ func (t *LockTable) holds(key fileKey, owner lockOwner, first, last uint64) bool
 }
 
 // leave ends what a mount holds of a file or waits for.
-func (t *LockTable) leave(fs *FS, key fileKey) {
+func (t *LockTable) leave(fs *FS, key lockKey) {
 	t.change(key, func(f *fileLocks) {
 		f.waiting = slices.DeleteFunc(f.waiting, func(w *lockWaiter) bool { return w.want.Owner.fs == fs })
 		for i := range f.held {
@@ -149,7 +156,7 @@ func (t *LockTable) leave(fs *FS, key fileKey) {
 }
 
 // change gives locks back and grants those that waited for them.
-func (t *LockTable) change(key fileKey, give func(*fileLocks)) {
+func (t *LockTable) change(key lockKey, give func(*fileLocks)) {
 	t.mu.Lock()
 	f := t.file(key)
 	give(f)
@@ -190,7 +197,7 @@ func (t *LockTable) deadlock(f *fileLocks, want rangeLock, owner lockOwner, seen
 	return false
 }
 
-func (t *LockTable) file(key fileKey) *fileLocks {
+func (t *LockTable) file(key lockKey) *fileLocks {
 	f := t.files[key]
 	if f == nil {
 		f = &fileLocks{}
@@ -199,7 +206,7 @@ func (t *LockTable) file(key fileKey) *fileLocks {
 	return f
 }
 
-func (t *LockTable) tidy(key fileKey, f *fileLocks) {
+func (t *LockTable) tidy(key lockKey, f *fileLocks) {
 	if len(f.waiting) == 0 && f.held[posixLocks].Empty() && f.held[flockLocks].Empty() {
 		delete(t.files, key)
 	}

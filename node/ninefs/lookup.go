@@ -31,49 +31,63 @@ func (fs *FS) lookup(ctx context.Context, r *fuse.Request) error {
 
 // find looks a name up on the server and fills in what the kernel is told of it: one lookup of its node.
 func (fs *FS) find(ctx context.Context, dir *node, name string, uid uint32, out *fuse.EntryOut) error {
-	known, epoch := fs.knownAs(dir, name)
+	known := fs.knownAs(dir, name)
 	fid, attr, err := fs.walkAttr(ctx, dir, name, uid)
 	if err != nil {
 		return err
 	}
-	fs.replaceOutdated(known, attr, epoch)
+	fs.replaceOutdated(known, attr)
 	twins := fs.twins(ctx, attr, dir, name, uid)
-	err = fs.settle(fid, attr, dir, name, uid, twins, out)
+	n, err := fs.settle(fid, attr, dir, name, uid, twins)
 	for _, twin := range twins {
 		fs.tree.unhold(twin)
+	}
+	if err == nil {
+		fs.fillEntry(out, n, attr, known.epochOf(n))
 	}
 	return err
 }
 
-// knownAs returns the node last seen at a place, or nil, and its epoch.
-func (fs *FS) knownAs(dir *node, name string) (n *node, epoch uint64) {
-	if n = fs.tree.named(dir, name); n != nil {
-		epoch = n.now()
-	}
-	return n, epoch
+// acquaintance is what this mount knew of a name before it asked the server: the node last seen there, or nil, and its epoch.
+type acquaintance struct {
+	*node
+	epoch uint64
 }
 
-// settle makes what was found under a name the node's that it is, and fills in what the kernel is told of it. fid is the cache's
-// from then on.
-func (fs *FS) settle(fid *ninep.Fid, attr ninep.Attr, dir *node, name string, uid uint32, twins []*node, out *fuse.EntryOut) error {
+func (fs *FS) knownAs(dir *node, name string) (known acquaintance) {
+	if known.node = fs.tree.named(dir, name); known.node != nil {
+		known.epoch = known.now()
+	}
+	return known
+}
+
+// epochOf is the epoch of the server's answer, which turned out to be about n.
+func (known acquaintance) epochOf(n *node) uint64 {
+	if known.node == n {
+		return known.epoch
+	}
+	return n.now()
+}
+
+// settle makes what was found under a name the node's that it is, with one lookup more. fid is the cache's from then on.
+func (fs *FS) settle(fid *ninep.Fid, attr ninep.Attr, dir *node, name string, uid uint32, twins []*node) (*node, error) {
 	n, err := fs.tree.enter(attr, dir, name, twins)
 	if err != nil {
 		fid.Drop()
-		return err
+		return nil, err
 	}
 	fs.fids.put(fs.fids.add(n, uid, fid))
-	fs.fillEntry(out, n, attr, n.now())
-	return nil
+	return n, nil
 }
 
 // found is find for a name whose node and fid are known to be the same as before.
-func (fs *FS) found(known *node, attr ninep.Attr, epoch uint64, dir *node, name string, out *fuse.EntryOut) error {
-	fs.replaceOutdated(known, attr, epoch)
+func (fs *FS) found(known acquaintance, attr ninep.Attr, dir *node, name string, out *fuse.EntryOut) error {
+	fs.replaceOutdated(known, attr)
 	n, err := fs.tree.enter(attr, dir, name, nil)
 	if err != nil {
 		return err
 	}
-	fs.fillEntry(out, n, attr, n.now())
+	fs.fillEntry(out, n, attr, known.epochOf(n))
 	return nil
 }
 

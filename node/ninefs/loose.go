@@ -95,8 +95,8 @@ func (fs *FS) outdated(n *node, a ninep.Attr, epoch uint64) bool {
 }
 
 // replaceOutdated gives a file whose node is outdated another one, of which the kernel learns all anew.
-func (fs *FS) replaceOutdated(n *node, a ninep.Attr, epoch uint64) {
-	if n != nil && n.is(a) && fs.outdated(n, a, epoch) {
+func (fs *FS) replaceOutdated(known acquaintance, a ninep.Attr) {
+	if n := known.node; n != nil && n.is(a) && fs.outdated(n, a, known.epoch) {
 		fs.tree.retire(n, fs.fids.keep)
 	}
 }

@@ -28,7 +28,8 @@ func (fs *FS) remove(ctx context.Context, r *fuse.Request, isDir bool) error {
 	return nil
 }
 
-// part reads the attributes of an open file before its name is removed: see [node.parted].
+// part reads the attributes of an open file before its name is removed: see [node.parted]. If another client has given it one
+// more name since it was looked up, it must stay the same file when it is found by that.
 func (fs *FS) part(ctx context.Context, dir *node, name string) {
 	n := fs.tree.named(dir, name)
 	if n == nil {
@@ -37,6 +38,7 @@ func (fs *FS) part(ctx context.Context, dir *node, name string) {
 	if h := fs.handles.of(n); h != nil {
 		if attr, err := fs.attrThrough(ctx, h); err == nil {
 			n.part(attr)
+			fs.tree.counted(n, attr.Nlink)
 		}
 	}
 }

@@ -221,3 +221,25 @@ func TestMovedElsewhere(t *testing.T) {
 		wantContent(t, filepath.Join(s.root, "y/x/f"), "below")
 	})
 }
+
+// TestLinkedElsewhere: a file that another client gave a second name stays one file here when it loses its first while it is open.
+func TestLinkedElsewhere(t *testing.T) {
+	onServers(t, func(t *testing.T, s share) {
+		m := mount(t, s)
+		write(t, m.path("f"), "old")
+		f := openRW(t, m.path("f"))
+		check(t, os.Link(filepath.Join(s.root, "f"), filepath.Join(s.root, "g")))
+		check(t, os.Remove(m.path("f")))
+		g := openRW(t, m.path("g"))
+		for _, content := range []string{"old", "new"} {
+			_, err := f.WriteAt([]byte(content), 0)
+			check(t, err)
+			got := make([]byte, 3)
+			_, err = g.ReadAt(got, 0)
+			check(t, err)
+			if string(got) != content {
+				t.Errorf("the other name leads to %q, want %q", got, content)
+			}
+		}
+	})
+}

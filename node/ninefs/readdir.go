@@ -254,10 +254,8 @@ func (s *dirStream) skip(rest []byte, cookie uint64) {
 
 // listed are the entries of a READDIRPLUS whose files are to be looked up.
 type listed struct {
-	names  []string
-	outs   []*fuse.EntryOut
-	known  []*node // by these names, as far as they are
-	epochs []uint64
+	names []string
+	outs  []*fuse.EntryOut
 }
 
 // readdirplus lists entries, with the attributes of those that somebody is likely to want them of. What can't be looked up is
@@ -281,9 +279,9 @@ func (fs *FS) readdirplus(ctx context.Context, r *fuse.Request) error {
 
 // findAll is find for many names, of which it leaves out those that it cannot tell at once.
 func (fs *FS) findAll(ctx context.Context, dir *node, entries listed, uid uint32) {
-	for _, name := range entries.names {
-		n, epoch := fs.knownAs(dir, name)
-		entries.known, entries.epochs = append(entries.known, n), append(entries.epochs, epoch)
+	known := make([]acquaintance, len(entries.names))
+	for i, name := range entries.names {
+		known[i] = fs.knownAs(dir, name)
 	}
 	var found []ninep.Found
 	// What befell the directory has befallen the first of them, and then there are no others.
@@ -296,14 +294,14 @@ func (fs *FS) findAll(ctx context.Context, dir *node, entries listed, uid uint32
 		if f.Err != nil {
 			continue
 		}
-		fs.replaceOutdated(entries.known[i], f.Attr, entries.epochs[i])
+		fs.replaceOutdated(known[i], f.Attr)
 		if twin := fs.tree.suspect(f.Attr, dir, entries.names[i], nil); twin != nil {
 			fs.tree.unhold(twin)
 			f.Fid.Drop()
 			continue
 		}
-		if fs.settle(f.Fid, f.Attr, dir, entries.names[i], uid, nil, entries.outs[i]) != nil {
-			*entries.outs[i] = fuse.EntryOut{}
+		if n, err := fs.settle(f.Fid, f.Attr, dir, entries.names[i], uid, nil); err == nil {
+			fs.fillEntry(entries.outs[i], n, f.Attr, known[i].epochOf(n))
 		}
 	}
 }

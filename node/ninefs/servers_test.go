@@ -45,6 +45,9 @@ func TestCollidingNumbers(t *testing.T) {
 	for i, device := range devices {
 		write(t, m.path(device+"/d/f"), fmt.Sprint("new ", i))
 	}
+	for _, device := range devices {
+		check(t, unix.Flock(int(openRW(t, m.path(device+"/d/f")).Fd()), unix.LOCK_EX|unix.LOCK_NB))
+	}
 	for i, device := range devices {
 		wantContent(t, filepath.Join(s.root, device, "d/f"), fmt.Sprint("new ", i))
 	}

@@ -15,6 +15,7 @@ import (
 type node struct {
 	id      uint64
 	file    fileKey
+	lockKey lockKey
 	qidType uint8
 	// rec is another node's once this one has ended. Names and counts are guarded by tree.mu, the rest by content.mu.
 	rec *nodeRecord
@@ -87,18 +88,21 @@ func (t *tree) find(id uint64) *node {
 // add makes a node without a name. twin: it is not the file whose number it shares, and must not look like it to whoever
 // compares inode numbers.
 func (t *tree) add(a ninep.Attr, twin bool) (*node, error) {
+	if !hasType(a.Mode) {
+		return nil, unix.EIO
+	}
 	id, rec, err := t.table.Alloc()
 	if err != nil {
 		return nil, unix.ENOMEM
 	}
 	key := keyOf(a)
-	n := &node{id: id, file: key, qidType: uint8(a.QID.Type), rec: rec, links: a.Nlink}
+	n := &node{id: id, file: key, lockKey: lockKey{file: key}, qidType: uint8(a.QID.Type), rec: rec, links: a.Nlink}
 	rec.Path, rec.QIDType, rec.Format, rec.Ino = a.QID.Path, uint8(a.QID.Type), a.Mode&unix.S_IFMT, a.QID.Path
 	rec.setStamp(stampOf(a))
 	n.content.attr, n.content.seen, n.content.since = a, stampOf(a), time.Now()
 	n.content.mtime = a.Mtime
 	if twin {
-		rec.Ino = id | 1<<63
+		rec.Ino, n.lockKey.twin = id|1<<63, n
 	}
 	n.same = t.byKey[key]
 	t.byKey[key] = n
@@ -319,6 +323,13 @@ func (t *tree) create(a ninep.Attr, dir *node, name string) (*node, error) {
 	n.content.written = true // its owner, too, was given to it by this mount
 	t.settle(n, dir, name)
 	return n, nil
+}
+
+// counted takes in how many names a node has.
+func (t *tree) counted(n *node, links uint64) {
+	t.mu.Lock()
+	defer t.unlock()
+	n.links = links
 }
 
 // linked follows the making of another name of a node, which gives the kernel one lookup more.

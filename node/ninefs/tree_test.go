@@ -1,6 +1,7 @@
 package ninefs
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/node/fuse"
 )
 
 func dirAttr(path uint64) ninep.Attr {
@@ -257,5 +259,44 @@ func TestForgetIsExact(t *testing.T) {
 		if n := alive(tree); n != 1 || len(tree.byPlace) != 0 || len(tree.byKey) != 1 {
 			t.Fatalf("seed %d: %d nodes, %d names, %d numbers are left, want the root's", seed, n, len(tree.byPlace), len(tree.byKey))
 		}
+	}
+}
+
+// TestFileWithoutType: the kernel refuses a file whose type it does not know, and forgets no lookup of it.
+func TestFileWithoutType(t *testing.T) {
+	tree := testTree(t)
+	a := fileAttr(7, 1)
+	a.Mode &^= unix.S_IFMT
+	if _, err := tree.enter(a, tree.root, "f", nil); !errors.Is(err, unix.EIO) {
+		t.Errorf("error %v, want EIO", err)
+	}
+	if left := alive(tree); left != 1 {
+		t.Errorf("%d nodes left", left)
+	}
+}
+
+// TestLateAnswer: what the server said of a name before a write ended tells nothing about the file's size.
+func TestLateAnswer(t *testing.T) {
+	tree := testTree(t)
+	fs := &FS{tree: tree}
+	n := enter(t, tree, fileAttr(7, 1), tree.root, "f")
+	known := fs.knownAs(tree.root, "f")
+	n.wrote(25, false)
+	var out fuse.EntryOut
+	if err := fs.found(known, fileAttr(7, 1), tree.root, "f", &out); err != nil {
+		t.Fatal(err)
+	}
+	if size := n.known().Size; size != 25 {
+		t.Errorf("%d bytes, want 25", size)
+	}
+}
+
+// TestPartedWithoutLinks: a server that counts no links does not give a removed file four thousand million.
+func TestPartedWithoutLinks(t *testing.T) {
+	tree := testTree(t)
+	n := enter(t, tree, fileAttr(7, 0), tree.root, "f")
+	n.part(fileAttr(7, 0))
+	if a, ok := n.parted(); !ok || a.Nlink != 0 {
+		t.Errorf("%d links", a.Nlink)
 	}
 }

@@ -47,8 +47,7 @@ func (w *waiter) interrupt() {
 	time.AfterFunc(grace, w.giveUp)
 }
 
-// ended is called when the server's answer is there. It reports whether the request still wants one, which from now on no
-// interrupt reaches.
+// ended is called by who has an answer. It reports whether the request still wants one, which from now on no interrupt reaches.
 func (w *waiter) ended() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
