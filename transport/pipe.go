@@ -12,10 +12,23 @@ import (
 type Pipe struct {
 	read, write int
 	pipes       *Pipes
+	poll        [1]unix.PollFd // Full's
 }
 
 // Ends returns the two descriptors, non-blocking both.
 func (p *Pipe) Ends() (read, write int) { return p.read, p.write }
+
+// Full tells a pipe without room from a source without data: splice(2) has one
+// error for both. One call at a time.
+func (p *Pipe) Full() bool {
+	p.poll[0] = unix.PollFd{Fd: int32(p.write), Events: unix.POLLOUT}
+	for {
+		// Without a ready descriptor a pending signal is EINTR, however short the wait (do_poll of fs/select.c).
+		if n, err := unix.Poll(p.poll[:], 0); err != unix.EINTR {
+			return err == nil && n == 0
+		}
+	}
+}
 
 // Release gives the pipe back. empty says that all that was put into it has
 // been taken out: what is left in another would come before the next payload,

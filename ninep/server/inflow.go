@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/transport"
 )
 
 // The data of a long Twrite goes from the socket to the file by way of a pipe, too, and is copied once, into the page cache. All of it
@@ -59,7 +61,7 @@ func (c *conn) fill(r *request, n int) error {
 	if p.step == nil {
 		p.step = p.move
 	}
-	p.to, p.left, p.err = to, n-wrote, nil
+	p.to, p.left, p.err = r.source, n-wrote, nil
 	if err := c.outlet.raw.Read(p.step); err != nil {
 		return err
 	}
@@ -72,16 +74,17 @@ var errPipeFull = errors.New("the pipe is full")
 
 // inflow is the receiver's splice(2) from the socket to a pipe, one at a time.
 type inflow struct {
-	to, left int
-	err      error
-	step     func(fd uintptr) bool
-	poll     [1]unix.PollFd
+	to   *transport.Pipe
+	left int
+	err  error
+	step func(fd uintptr) bool
 }
 
 // move moves what is there; false asks the poller to wait for more.
 func (p *inflow) move(fd uintptr) bool {
+	_, to := p.to.Ends()
 	for p.left > 0 {
-		n, err := unix.Splice(int(fd), nil, p.to, nil, p.left, unix.SPLICE_F_NONBLOCK)
+		n, err := unix.Splice(int(fd), nil, to, nil, p.left, unix.SPLICE_F_NONBLOCK)
 		switch {
 		case err == nil && n == 0:
 			p.err = io.ErrUnexpectedEOF
@@ -92,7 +95,7 @@ func (p *inflow) move(fd uintptr) bool {
 		case !errors.Is(err, unix.EAGAIN):
 			p.err = os.NewSyscallError("splice", err)
 			return true
-		case p.full():
+		case p.to.Full():
 			p.err = errPipeFull
 			return true
 		default:
@@ -100,17 +103,6 @@ func (p *inflow) move(fd uintptr) bool {
 		}
 	}
 	return true
-}
-
-// full tells a pipe without room from a socket without data: splice(2) has one error for both.
-func (p *inflow) full() bool {
-	p.poll[0] = unix.PollFd{Fd: int32(p.to), Events: unix.POLLOUT}
-	for {
-		// Without a ready descriptor a pending signal is EINTR, however short the wait (do_poll of fs/select.c).
-		if n, err := unix.Poll(p.poll[:], 0); err != unix.EINTR {
-			return err == nil && n == 0
-		}
-	}
 }
 
 // unpipe moves a Twrite's data from its pipe to a buffer, unless it is in one.

@@ -101,7 +101,7 @@ func (s *splicing) fill(p *transport.Pipe, prefix []byte, count int) (moved int,
 	}
 	for moved < count && err == nil {
 		var n int
-		n, err = s.socket.splice(write, count-moved)
+		n, err = s.socket.splice(p, count-moved)
 		moved += n
 	}
 	return moved, err
@@ -124,15 +124,15 @@ func (s *splicing) empty(p *transport.Pipe, prefix, to []byte) error {
 
 // moving is the receiver's splice(2), one at a time.
 type moving struct {
-	pipe, most int
-	n          int
-	err        error
-	poll       [1]unix.PollFd
+	pipe *transport.Pipe
+	most int
+	n    int
+	err  error
 }
 
 // splice waits until there is something to read and moves up to most bytes of it
 // into a pipe.
-func (s *socket) splice(pipe, most int) (int, error) {
+func (s *socket) splice(pipe *transport.Pipe, most int) (int, error) {
 	s.moved.pipe, s.moved.most, s.moved.n, s.moved.err = pipe, most, 0, nil
 	if err := s.raw.Read(s.splice1); err != nil {
 		return 0, err
@@ -142,8 +142,9 @@ func (s *socket) splice(pipe, most int) (int, error) {
 
 // move moves what is there; false asks the poller to wait for more.
 func (m *moving) move(fd uintptr) bool {
+	_, pipe := m.pipe.Ends()
 	for {
-		n, errno := splice(fd, uintptr(m.pipe), m.most)
+		n, errno := splice(fd, uintptr(pipe), m.most)
 		switch {
 		case errno == 0 && n == 0:
 			m.err = io.ErrUnexpectedEOF
@@ -152,7 +153,7 @@ func (m *moving) move(fd uintptr) bool {
 			m.n = n
 			return true
 		case errno == unix.EINTR:
-		case errno == unix.EAGAIN && m.full():
+		case errno == unix.EAGAIN && m.pipe.Full():
 			m.err = errPipeFull
 			return true
 		case errno == unix.EAGAIN:
@@ -160,18 +161,6 @@ func (m *moving) move(fd uintptr) bool {
 		default:
 			m.err = os.NewSyscallError("splice", errno)
 			return true
-		}
-	}
-}
-
-// full tells a pipe without room from a socket without data: splice(2) has one
-// error for both.
-func (m *moving) full() bool {
-	m.poll[0] = unix.PollFd{Fd: int32(m.pipe), Events: unix.POLLOUT}
-	for {
-		// Without a ready descriptor a pending signal is EINTR, however short the wait (do_poll of fs/select.c).
-		if n, err := unix.Poll(m.poll[:], 0); err != unix.EINTR {
-			return err == nil && n == 0
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package stream
+package transport_test
 
 import (
 	"runtime"
@@ -6,19 +6,26 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/csi-9p/csi-9p/transport"
 )
 
 // TestFullPipeAmongSignals: a signal, such as Go's scheduler sends to its own threads, does not make a full pipe look as if it had
 // room, for which a receiver would wait where nothing more comes.
 func TestFullPipeAmongSignals(t *testing.T) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		t.Fatal(err)
+	var pipes transport.Pipes
+	defer pipes.Close()
+	pipe := pipes.Get()
+	if pipe == nil {
+		t.Fatal("no pipe is to be had")
 	}
-	defer unix.Close(fds[0])
-	defer unix.Close(fds[1])
+	defer pipe.Release(false)
+	if pipe.Full() {
+		t.Fatal("a pipe with nothing in it is full")
+	}
+	_, in := pipe.Ends()
 	for page := make([]byte, 4096); ; {
-		if _, err := unix.Write(fds[1], page); err != nil {
+		if _, err := unix.Write(in, page); err != nil {
 			break
 		}
 	}
@@ -37,9 +44,8 @@ func TestFullPipeAmongSignals(t *testing.T) {
 		}
 	}()
 	defer func() { close(stop); <-stopped }()
-	m := moving{pipe: fds[1]}
 	for end := time.Now().Add(time.Second); time.Now().Before(end); {
-		if !m.full() {
+		if !pipe.Full() {
 			t.Fatal("a full pipe has room")
 		}
 	}
