@@ -188,11 +188,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		case err == nil:
 			pause = 0
 		case transient(err):
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			klog.FromContext(ctx).Error(err, "Accepting 9P connections is held up", "listener", l.Addr().String(), "pause", pause)
-			s.heldUp.Store(&err)
-			sleep(ctx, pause)
-			s.heldUp.Store(nil)
+			pause = s.holdUp(ctx, l, err, pause)
 			continue
 		default:
 			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
@@ -206,6 +202,16 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.serveConn(ctx, nc, &shaking)
 		})
 	}
+}
+
+// holdUp waits before connections are accepted again, twice as long as the last time, and returns how long.
+func (s *Server) holdUp(ctx context.Context, l net.Listener, err error, last time.Duration) time.Duration {
+	pause := min(max(2*last, 5*time.Millisecond), time.Second)
+	klog.FromContext(ctx).Error(err, "Accepting 9P connections is held up", "listener", l.Addr().String(), "pause", pause)
+	s.heldUp.Store(&err)
+	sleep(ctx, pause)
+	s.heldUp.Store(nil)
+	return pause
 }
 
 // Accepting reports why connections cannot be accepted at the moment, such as too many open files.
