@@ -1,4 +1,4 @@
-// Package ninep speaks 9P2000.L: its messages, their encoding, and a client.
+// Package ninep speaks 9P2000.L, and 9P2000.u and 9P2000 with those who know no better: the messages, their encoding, and a client.
 //
 // The codec (messages.go, codec.go, dirent.go) serves both ends. It keeps a message's payload, the data of
 // Twrite, Rread and Rreaddir, apart from its head: [Append] writes the head only, with the payload counted in

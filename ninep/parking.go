@@ -50,41 +50,6 @@ func (s *Session) park(p *part) {
 	s.mu.Unlock()
 }
 
-// lostTimeout is how long a call with a time-out of its own, unless it is 0, waits for a lost server.
-func (s *Session) lostTimeout(own time.Duration) time.Duration {
-	if own != 0 {
-		return own
-	}
-	return s.config.ReconnectTimeout
-}
-
-// returnTime is what a server that was silent has to come back in once its connection is lost: it may have been started
-// again because it hung.
-const returnTime = 5 * time.Second
-
-// deadlineOf is when a call with a time-out of its own, unless it is 0, stops waiting for the lost server, if ever. The
-// caller holds s.mu.
-func (s *Session) deadlineOf(own time.Duration) (at time.Time, bounded bool) {
-	at, bounded = s.deadline(s.lostTimeout(own))
-	if own == 0 {
-		return at, bounded
-	}
-	return at.Add(-min(s.silence, max(0, own-returnTime))), bounded
-}
-
-type lostTimeoutKey struct{}
-
-// WithLostTimeout returns a context whose calls wait as long for a lost server as an IO with that [IO.LostTimeout] does.
-func WithLostTimeout(ctx context.Context, d time.Duration) context.Context {
-	return context.WithValue(ctx, lostTimeoutKey{}, d)
-}
-
-// lostTimeoutOf is a context's own time-out; 0: it has none.
-func lostTimeoutOf(ctx context.Context) time.Duration {
-	d, _ := ctx.Value(lostTimeoutKey{}).(time.Duration)
-	return d
-}
-
 // expire ends the wait of a part whose time is over.
 func (s *Session) expire(k *parking) {
 	err := s.lostError() // before the server can have come back

@@ -223,11 +223,6 @@ func (s *Session) waitUp(ctx context.Context, up chan struct{}, deadline time.Ti
 	}
 }
 
-// deadline is when calls stop waiting for the lost server, if ever. The caller holds s.mu.
-func (s *Session) deadline(timeout time.Duration) (at time.Time, bounded bool) {
-	return s.since.Add(max(timeout, 0)), timeout != 0
-}
-
 // lostError is the cause of calls that gave up waiting.
 func (s *Session) lostError() error {
 	s.mu.Lock()
@@ -273,16 +268,4 @@ func (s *Session) do(ctx context.Context, try func(l *link, again bool) error) e
 			return s.lostError()
 		}
 	}
-}
-
-// patience is how long a call has been losing its connection: one that kills every server it reaches ends as if the
-// server had been away all the time.
-type patience struct{ since time.Time }
-
-// over is told of a loss and reports whether it was one too many.
-func (p *patience) over(timeout time.Duration) bool {
-	if p.since.IsZero() {
-		p.since = time.Now()
-	}
-	return timeout > 0 && time.Since(p.since) > timeout
 }
