@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 )
@@ -131,7 +132,28 @@ func (c *cluster) df(ctx context.Context) (string, error) {
 	return strings.Join(strings.Fields(lines[len(lines)-1]), " "), nil
 }
 
+// errOutdated means that the volume's use does not have what was written yet.
+var errOutdated = errors.New("the volume's use is out of date")
+
+// stats asks until the use, which is counted in the background, has what was
+// written: seconds at most for a tree of one file.
 func (c *cluster) stats(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		told, err := c.askStats(ctx)
+		if !errors.Is(err, errOutdated) {
+			return told, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return "", err
+		}
+	}
+}
+
+func (c *cluster) askStats(ctx context.Context) (string, error) {
 	answer, err := c.node.NodeGetVolumeStats(ctx, &csi.NodeGetVolumeStatsRequest{
 		VolumeId: c.volume.GetVolumeId(), VolumePath: c.writable(), StagingTargetPath: c.staging(),
 	})
@@ -146,7 +168,7 @@ func (c *cluster) stats(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("the volume claims to have %d bytes, it was made with %d", u.GetTotal(), int64(volumeSize))
 		}
 		if u.GetUnit() == csi.VolumeUsage_BYTES && u.GetUsed() < fileSize {
-			return "", fmt.Errorf("%d bytes are said to be used, %d were written", u.GetUsed(), int64(fileSize))
+			return "", fmt.Errorf("%w: %d bytes are said to be used, %d were written", errOutdated, u.GetUsed(), int64(fileSize))
 		}
 	}
 	if len(told) == 0 {
