@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/csi-9p/csi-9p/driver"
@@ -94,7 +93,7 @@ func purge(ctx context.Context, parent *ninep.Fid, name string) error {
 // is no error.
 func emptyDir(ctx context.Context, parent *ninep.Fid, name string) error {
 	dir, err := tree.Dir(ctx, parent, name)
-	if isAny(err, unix.ENOENT, unix.ENOTDIR) {
+	if ninep.IsErrno(err, unix.ENOENT, unix.ENOTDIR) {
 		return nil
 	}
 	if err != nil {
@@ -122,9 +121,4 @@ func purgeAside(ctx context.Context, store *record.Store, id uuid.UUID) error {
 		}
 	}
 	return err
-}
-
-// isAny reports whether err is one of the numbers.
-func isAny(err error, numbers ...unix.Errno) bool {
-	return slices.ContainsFunc(numbers, func(n unix.Errno) bool { return errors.Is(err, n) })
 }

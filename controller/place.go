@@ -128,7 +128,7 @@ func (v *onShare) place(ctx context.Context, parent *ninep.Fid, aside string) er
 		if err == nil {
 			return nil
 		}
-		if !isAny(err, unix.ENOENT, unix.ENOTEMPTY, unix.EEXIST, unix.ENOTDIR) {
+		if !ninep.IsErrno(err, unix.ENOENT, unix.ENOTEMPTY, unix.EEXIST, unix.ENOTDIR) {
 			return err
 		}
 		if here, err = v.look(ctx, parent, v.name()); err == nil && !here.taken {
@@ -169,7 +169,7 @@ func (v *onShare) abandon(ctx context.Context) error {
 			err = parent.Unlink(ctx, v.name(), true)
 		}
 	}
-	if err != nil && !isAny(err, unix.ENOENT, unix.ENOTDIR) {
+	if err != nil && !ninep.IsErrno(err, unix.ENOENT, unix.ENOTDIR) {
 		return err
 	}
 	if err := v.forget(ctx); err != nil {

@@ -55,6 +55,16 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Errno, e.Cause}
 }
 
+// IsErrno reports whether an error is one of the numbers, or wraps one.
+func IsErrno(err error, numbers ...unix.Errno) bool {
+	for _, n := range numbers {
+		if errors.Is(err, n) {
+			return true
+		}
+	}
+	return false
+}
+
 // newError makes the error of an operation.
 func newError(op, path string, err error) error {
 	if err == nil {

@@ -80,7 +80,7 @@ func sync(ctx context.Context, dir *ninep.Fid) error {
 		return err
 	}
 	err = fid.Fsync(ctx, false)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBADF) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+	if ninep.IsErrno(err, unix.EINVAL, unix.EBADF, unix.EOPNOTSUPP, unix.ENOSYS) {
 		return nil
 	}
 	return err
@@ -147,5 +147,5 @@ func create(ctx context.Context, dir *ninep.Fid, name string) (*ninep.Fid, error
 
 // noLinks reports whether the server or its file system has no hard links.
 func noLinks(err error) bool {
-	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EMLINK)
+	return ninep.IsErrno(err, unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM, unix.EMLINK)
 }

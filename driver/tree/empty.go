@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/csi-9p/csi-9p/ninep"
 	"github.com/google/uuid"
@@ -103,27 +102,22 @@ func sweepBatch(ctx context.Context, dir *ninep.Fid, full func(context.Context, 
 func remove(ctx context.Context, dir *ninep.Fid, entry ninep.Dirent, full func(context.Context, string) error) (gone bool, err error) {
 	isDir := entry.QID.IsDir()
 	err = dir.Unlink(ctx, entry.Name, isDir)
-	if isDir && isAny(err, unix.ENOTEMPTY, unix.EEXIST) {
+	if isDir && ninep.IsErrno(err, unix.ENOTEMPTY, unix.EEXIST) {
 		if err := full(ctx, entry.Name); err != nil {
 			return false, err
 		}
 		err = dir.Unlink(ctx, entry.Name, true)
 	}
-	if isAny(err, unix.EISDIR, unix.ENOTDIR, unix.ENOTEMPTY, unix.EEXIST) {
+	if ninep.IsErrno(err, unix.EISDIR, unix.ENOTDIR, unix.ENOTEMPTY, unix.EEXIST) {
 		return false, nil
 	}
 	err = ignore(err, unix.ENOENT)
 	return err == nil, err
 }
 
-// isAny reports whether err is one of the numbers.
-func isAny(err error, numbers ...unix.Errno) bool {
-	return slices.ContainsFunc(numbers, func(n unix.Errno) bool { return errors.Is(err, n) })
-}
-
 // ignore returns err unless it is one of the numbers.
 func ignore(err error, numbers ...unix.Errno) error {
-	if isAny(err, numbers...) {
+	if ninep.IsErrno(err, numbers...) {
 		return nil
 	}
 	return err

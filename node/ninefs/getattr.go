@@ -108,7 +108,7 @@ func (fs *FS) statfs(ctx context.Context, r *fuse.Request) error {
 	switch known := fs.figures.Load(); {
 	case err == nil:
 		fs.figures.Store(&s)
-	case isAny(err, unix.EOPNOTSUPP, unix.ENOSYS):
+	case ninep.IsErrno(err, unix.EOPNOTSUPP, unix.ENOSYS):
 		s = usage.figures()
 	case known != nil && errors.Is(context.Cause(asking), errUnreachable):
 		s = *known // for df, which looks at every mount of a machine

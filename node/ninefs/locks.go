@@ -169,7 +169,7 @@ func (fs *FS) lockOnServer(ctx context.Context, h *handle, want rangeLock) (bool
 // takeBack undoes what was granted here because the server did not grant it. Where nobody knows whether it did, what the owner
 // had before is put in its place there, too.
 func (fs *FS) takeBack(h *handle, want rangeLock, before []rangeLock, why error) {
-	if isAny(why, unix.EINTR) {
+	if ninep.IsErrno(why, unix.EINTR) {
 		ctx, cancel := context.WithTimeout(fs.ctx, grace)
 		defer cancel()
 		_, _ = h.fid.Lock(ctx, lockOut(want, ninep.Unlock))

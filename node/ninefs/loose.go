@@ -138,7 +138,7 @@ func (fs *FS) flushesTimes(in *fuse.SetattrIn) bool {
 // server that checks permissions only a file's owner may set it: then the time at which it was written there has to do.
 func (fs *FS) apply(ctx context.Context, fid *ninep.Fid, change ninep.SetAttr) error {
 	err := fid.Setattr(ctx, change)
-	if fs.o.Cache != Loose || change.Valid&ninep.SetMtimeGiven == 0 || !isAny(err, unix.EPERM, unix.EACCES) {
+	if fs.o.Cache != Loose || change.Valid&ninep.SetMtimeGiven == 0 || !ninep.IsErrno(err, unix.EPERM, unix.EACCES) {
 		return err
 	}
 	if change.Valid &^= ninep.SetMtime | ninep.SetMtimeGiven; change.Valid == 0 {

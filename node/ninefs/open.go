@@ -44,7 +44,7 @@ func (fs *FS) openFid(ctx context.Context, fid *ninep.Fid, asked uint32) (mode f
 	}
 	flags := fs.openFlags(asked)
 	err = fid.Open(ctx, flags)
-	if asked &= passedFlags; flags != asked && isAny(err, unix.EACCES, unix.EPERM) {
+	if asked &= passedFlags; flags != asked && ninep.IsErrno(err, unix.EACCES, unix.EPERM) {
 		return fuse.OpenDirectIO, fid.Open(ctx, asked)
 	}
 	return 0, err
@@ -199,7 +199,7 @@ func (fs *FS) fsync(ctx context.Context, r *fuse.Request) error {
 		return err
 	}
 	err = h.fid.Fsync(ctx, in.FsyncFlags&fuse.FsyncDataOnly != 0)
-	if err == nil || h.dir != nil && isAny(err, unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL) {
+	if err == nil || h.dir != nil && ninep.IsErrno(err, unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL) {
 		// Servers that sync no directories have no way to say so to the application that did nothing wrong.
 		r.ReplyOK()
 		return nil

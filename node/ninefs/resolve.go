@@ -2,7 +2,6 @@ package ninefs
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -47,7 +46,7 @@ func (fs *FS) onFid(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid
 			return err
 		}
 		err = op(l.Fid)
-		again := l.old && l.cached != nil && n != fs.tree.root && isAny(err, useless...)
+		again := l.old && l.cached != nil && n != fs.tree.root && ninep.IsErrno(err, useless...)
 		if again {
 			fs.fids.discard(l.cached)
 		}
@@ -59,16 +58,7 @@ func (fs *FS) onFid(ctx context.Context, n *node, uid uint32, op func(*ninep.Fid
 }
 
 // isGone reports whether an error says that a file is not where it was.
-func isGone(err error) bool { return isAny(err, unix.ESTALE, unix.ENOENT, unix.ENOTDIR) }
-
-func isAny(err error, of ...unix.Errno) bool {
-	for _, errno := range of {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
-}
+func isGone(err error) bool { return ninep.IsErrno(err, unix.ESTALE, unix.ENOENT, unix.ENOTDIR) }
 
 // borrow returns a fid of a node.
 func (fs *FS) borrow(ctx context.Context, n *node, uid uint32) (loan, error) {
@@ -163,7 +153,7 @@ func (fs *FS) bind(walk func() (*ninep.Fid, error)) (*ninep.Fid, error) {
 	for {
 		round := fs.fids.round()
 		fid, err := walk()
-		if !isAny(err, unix.EMFILE, unix.ENFILE, unix.ERANGE) || !fs.fids.halve(round) {
+		if !ninep.IsErrno(err, unix.EMFILE, unix.ENFILE, unix.ERANGE) || !fs.fids.halve(round) {
 			return fid, err
 		}
 	}

@@ -156,7 +156,7 @@ func (fs *FS) give(ctx context.Context, fid *ninep.Fid, attr *ninep.Attr, dir *n
 
 // unlessRefused returns an error unless it says that the server does not do such a thing.
 func unlessRefused(err error) error {
-	if isAny(err, unix.EPERM, unix.EACCES, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS) {
+	if ninep.IsErrno(err, unix.EPERM, unix.EACCES, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOSYS) {
 		return nil
 	}
 	return err

@@ -63,7 +63,7 @@ func (fs *FS) onXattrs(ctx context.Context, r *fuse.Request, op func(*node, *nin
 		return err
 	}
 	err = fs.onNode(ctx, n, fs.caller(r), func(f *ninep.Fid) error { return op(n, f) })
-	if isAny(err, unix.ENOSYS) {
+	if ninep.IsErrno(err, unix.ENOSYS) {
 		fs.noXattr.Store(true)
 	}
 	return err

@@ -138,10 +138,5 @@ func (s *scanner) add(attr ninep.Attr) {
 // gone tells the errors of a file that went, or changed its kind, between two
 // messages, and of one that this user may not look into.
 func gone(err error) bool {
-	for _, errno := range []unix.Errno{unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.EACCES, unix.EPERM, unix.ELOOP} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
+	return ninep.IsErrno(err, unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.EACCES, unix.EPERM, unix.ELOOP)
 }
