@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 
@@ -163,9 +164,15 @@ func (c *conn) statfs(r *request) (ninep.Message, error) {
 	if err := unix.Fstatfs(f.fd, &st); err != nil {
 		return nil, err
 	}
-	return &ninep.Rstatfs{Statfs: ninep.Statfs{
+	return &ninep.Rstatfs{Statfs: figures(&st)}, nil
+}
+
+// figures are those of a file system as 9P tells them, all in one unit. That is statfs(2)'s f_frsize where f_bsize is another, as of
+// some file systems of FUSE (statvfs(3)).
+func figures(st *unix.Statfs_t) ninep.Statfs {
+	return ninep.Statfs{
 		Type:        uint32(st.Type),
-		BlockSize:   uint32(st.Bsize),
+		BlockSize:   uint32(cmp.Or(st.Frsize, st.Bsize)),
 		Blocks:      st.Blocks,
 		BlocksFree:  st.Bfree,
 		BlocksAvail: st.Bavail,
@@ -173,5 +180,5 @@ func (c *conn) statfs(r *request) (ninep.Message, error) {
 		FilesFree:   st.Ffree,
 		FSID:        uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32,
 		NameLength:  uint32(st.Namelen),
-	}}, nil
+	}
 }

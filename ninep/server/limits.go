@@ -25,7 +25,7 @@ const (
 // maxRunning is how many requests of all connections are carried out at once. Each may keep a thread waiting for the host, as
 // may the reader of each connection, and Go's runtime ends a program that has 10000 of them (debug.SetMaxThreads): a disk that
 // hangs is not to be the end of the server.
-const maxRunning = 4096
+const maxRunning = 8192
 
 // quota counts things against a limit, which stands from before its first use.
 type quota struct {
