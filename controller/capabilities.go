@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/csi-9p/csi-9p/driver"
@@ -36,27 +35,9 @@ func checkCapabilities(capabilities []*csi.VolumeCapability) error {
 		return driver.Errorf(codes.InvalidArgument, "volume capabilities are missing")
 	}
 	for _, capability := range capabilities {
-		if problem := unsupported(capability); problem != "" {
-			return driver.Errorf(codes.InvalidArgument, "%s", problem)
+		if err := driver.CheckCapability(capability); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// unsupported says why a capability cannot be had; empty: it can.
-func unsupported(capability *csi.VolumeCapability) string {
-	mount := capability.GetMount()
-	switch {
-	case capability.GetBlock() != nil:
-		return "block volumes are not supported: a volume is a directory; use volumeMode: Filesystem"
-	case mount == nil:
-		return "the volume capability has no access type; ask for a mount"
-	case mount.GetFsType() != "" && mount.GetFsType() != "9p":
-		return fmt.Sprintf("fsType %q is not supported: the server has its own file system; leave fsType empty", mount.GetFsType())
-	}
-	mode := capability.GetAccessMode().GetMode()
-	if _, known := csi.VolumeCapability_AccessMode_Mode_name[int32(mode)]; !known || mode == csi.VolumeCapability_AccessMode_UNKNOWN {
-		return fmt.Sprintf("the access mode %v is not supported", mode)
-	}
-	return ""
 }

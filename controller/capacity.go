@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/driver/topology"
 	"github.com/csi-9p/csi-9p/ninep"
@@ -15,7 +16,7 @@ import (
 // share that the parameters name, or on all configured shares together.
 func (c *Controller) GetCapacity(ctx context.Context, request *csi.GetCapacityRequest) (*csi.GetCapacityResponse, error) {
 	for _, capability := range request.GetVolumeCapabilities() {
-		if unsupported(capability) != "" {
+		if driver.CheckCapability(capability) != nil {
 			return &csi.GetCapacityResponse{}, nil
 		}
 	}

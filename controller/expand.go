@@ -23,7 +23,7 @@ func (c *Controller) ControllerExpandVolume(ctx context.Context, request *csi.Co
 		return nil, driver.Errorf(codes.InvalidArgument, "the capacity range is missing; set required_bytes")
 	}
 	if capability := request.GetVolumeCapability(); capability != nil {
-		if err := checkCapabilities([]*csi.VolumeCapability{capability}); err != nil {
+		if err := driver.CheckCapability(capability); err != nil {
 			return nil, err
 		}
 	}

@@ -199,6 +199,10 @@ func TestValidateVolumeCapabilities(t *testing.T) {
 		"block": func(r *csi.ValidateVolumeCapabilitiesRequest) {
 			r.VolumeCapabilities = []*csi.VolumeCapability{{AccessMode: mount[0].GetAccessMode(), AccessType: &csi.VolumeCapability_Block{Block: &csi.VolumeCapability_BlockVolume{}}}}
 		},
+		"mount options": func(r *csi.ValidateVolumeCapabilitiesRequest) {
+			r.VolumeCapabilities = []*csi.VolumeCapability{{AccessMode: mount[0].GetAccessMode(),
+				AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{MountFlags: []string{"hard"}}}}}
+		},
 		"other context":    func(r *csi.ValidateVolumeCapabilitiesRequest) { r.VolumeContext = map[string]string{"share": "x"} },
 		"other parameters": func(r *csi.ValidateVolumeCapabilitiesRequest) { r.Parameters["mode"] = "0700" },
 		"mutable parameters": func(r *csi.ValidateVolumeCapabilitiesRequest) {

@@ -52,16 +52,7 @@ func (c *Controller) parseCreate(request *csi.CreateVolumeRequest) (*wanted, err
 		sizes:       request.GetCapacityRange(),
 		topology:    request.GetAccessibilityRequirements(),
 		onSomeNodes: c.onSomeNodes(p),
-		record: &record.Record{
-			Version:       record.Version,
-			UUID:          volume.UUID(request.GetName()),
-			Name:          request.GetName(),
-			State:         record.Creating,
-			CapacityBytes: capacity,
-			Parameters:    p.Values(),
-			Directory:     directory,
-			Created:       time.Now().UTC().Truncate(time.Second),
-		},
+		record:      newRecord(request.GetName(), capacity, p, directory),
 	}
 	if w.road, err = c.roadTo(p); err != nil {
 		return nil, err
@@ -70,6 +61,20 @@ func (c *Controller) parseCreate(request *csi.CreateVolumeRequest) (*wanted, err
 		return nil, err
 	}
 	return w, w.checkNode(request.GetVolumeCapabilities())
+}
+
+// newRecord is the record of a volume that is about to be made.
+func newRecord(name string, capacity int64, p params.Parameters, directory []string) *record.Record {
+	return &record.Record{
+		Version:       record.Version,
+		UUID:          volume.UUID(name),
+		Name:          name,
+		State:         record.Creating,
+		CapacityBytes: capacity,
+		Parameters:    p.Values(),
+		Directory:     directory,
+		Created:       time.Now().UTC().Truncate(time.Second),
+	}
 }
 
 // checkCreate refuses what no parameters could make right.
@@ -99,6 +104,12 @@ func (w *wanted) checkNode(capabilities []*csi.VolumeCapability) error {
 	if err != nil {
 		return err
 	}
+	return checkMountOptions(values, capabilities)
+}
+
+// checkMountOptions reports the first mount option that a node would refuse with
+// a volume context.
+func checkMountOptions(values map[string]string, capabilities []*csi.VolumeCapability) error {
 	for _, capability := range capabilities {
 		if _, _, err := volume.ParseContext(values, capability.GetMount().GetMountFlags()); err != nil {
 			return fmt.Errorf("mount options: %w", err)

@@ -47,8 +47,10 @@ type session struct {
 	users int
 	idle  *time.Timer // runs while users is 0
 
-	turn    chan struct{}                 // holds one token: whoever has it may change the field below
+	turn    chan struct{}                 // holds one token: whoever has it may change the fields below
 	current atomic.Pointer[ninep.Session] // nil: none is open
+	failure error                         // of the last attempt to open one, which no caller cut short
+	failed  time.Time                     // when that ended
 }
 
 // attachment is a tree in use.
@@ -190,12 +192,15 @@ func (s *sessions) stats() []driver.ServerStats {
 }
 
 // connected returns the entry's session, a new one if there is none or if it
-// has lost its server: dialling anew tells at once why.
+// has lost its server: dialling anew tells at once why. Who has waited for an
+// attempt that failed takes its error: one after the other, the calls for many
+// volumes would wait for a dead server for longer than their callers do.
 func (s *sessions) connected(ctx context.Context, entry *session, server dial.URL, tls mtls.Source) (*ninep.Session, error) {
+	came := time.Now()
 	select {
 	case <-entry.turn:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, openError(ctx, server.String(), ctx.Err())
 	}
 	defer func() { entry.turn <- struct{}{} }()
 	if current := entry.current.Load(); current != nil {
@@ -205,6 +210,22 @@ func (s *sessions) connected(ctx context.Context, entry *session, server dial.UR
 		entry.current.Store(nil)
 		_ = current.Close()
 	}
+	if entry.failed.After(came) {
+		return nil, entry.failure
+	}
+	opened, err := s.dial(ctx, server, tls)
+	if err != nil {
+		if ctx.Err() == nil {
+			entry.failure, entry.failed = err, time.Now()
+		}
+		return nil, err
+	}
+	entry.current.Store(opened)
+	return opened, nil
+}
+
+// dial opens a session within openTimeout.
+func (s *sessions) dial(ctx context.Context, server dial.URL, tls mtls.Source) (*ninep.Session, error) {
 	openCtx, cancel := context.WithTimeout(ctx, s.openTimeout)
 	defer cancel()
 	opened, err := s.open(openCtx, server, tls)
@@ -214,7 +235,6 @@ func (s *sessions) connected(ctx context.Context, entry *session, server dial.UR
 		}
 		return nil, openError(ctx, server.String(), err)
 	}
-	entry.current.Store(opened)
 	return opened, nil
 }
 

@@ -44,10 +44,8 @@ func (c *Controller) ValidateVolumeCapabilities(ctx context.Context, request *cs
 
 // mismatch says what of a request the volume is not; empty: it is all of it.
 func mismatch(request *csi.ValidateVolumeCapabilitiesRequest, r *record.Record) (string, error) {
-	for _, capability := range request.GetVolumeCapabilities() {
-		if problem := unsupported(capability); problem != "" {
-			return problem, nil
-		}
+	if err := checkCapabilities(request.GetVolumeCapabilities()); err != nil {
+		return err.Error(), nil
 	}
 	if len(request.GetMutableParameters()) > 0 {
 		return "mutable parameters are not supported; the volume has none", nil
@@ -55,6 +53,9 @@ func mismatch(request *csi.ValidateVolumeCapabilitiesRequest, r *record.Record) 
 	values, err := contextOf(r)
 	if err != nil {
 		return "", err
+	}
+	if err := checkMountOptions(values, request.GetVolumeCapabilities()); err != nil {
+		return err.Error(), nil
 	}
 	if given := request.GetVolumeContext(); len(given) > 0 && !sameContext(given, values) {
 		return fmt.Sprintf("the volume's context is %v", values), nil

@@ -6,6 +6,7 @@ import (
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // mounterCodes are the gRPC codes of the mounter's own errors; driver.Code
@@ -42,6 +43,16 @@ func local(err error) error {
 		return nil
 	}
 	return driver.Errorf(codes.Internal, "%w", err)
+}
+
+// localUnlessCoded is local for errors that may be of a server as well, whose
+// code they have then.
+func localUnlessCoded(err error) error {
+	var own interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &own) {
+		return err
+	}
+	return local(err)
 }
 
 func invalid(format string, args ...any) error {

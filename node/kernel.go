@@ -64,7 +64,7 @@ func (s *Service) stageKernel(ctx context.Context, want staging) error {
 	if err := s.options.Kernel.Stage(ctx, volume, want.path); err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
-		return errors.Join(coded(err), s.options.Kernel.Unstage(undo, id, want.path))
+		return errors.Join(localUnlessCoded(err), s.options.Kernel.Unstage(undo, id, want.path))
 	}
 	return nil
 }
@@ -86,17 +86,9 @@ func kernelVolume(ctx context.Context, want staging) (v9fs.Volume, error) {
 	}, nil
 }
 
-// coded gives an error its code, unless it has one.
-func coded(err error) error {
-	if driver.Code(err) == codes.Unknown {
-		return local(err)
-	}
-	return err
-}
-
 // unstageKernel takes the volume down.
 func (s *Service) unstageKernel(ctx context.Context, id, path string) error {
-	return coded(s.options.Kernel.Unstage(ctx, id, path))
+	return localUnlessCoded(s.options.Kernel.Unstage(ctx, id, path))
 }
 
 // bindStaged binds a staged volume to its target. Where the kernel's client serves it, the kernel may look at the server for that,
@@ -118,7 +110,7 @@ func (s *Service) kernelStats(ctx context.Context, id string, err error) (*csi.N
 	}
 	of, err := s.options.Kernel.Statfs(ctx, id)
 	if err != nil {
-		return nil, coded(err)
+		return nil, err
 	}
 	block := int64(of.BlockSize)
 	usage := []*csi.VolumeUsage{counts(csi.VolumeUsage_BYTES, mounter.Counts{

@@ -135,6 +135,14 @@ func TestKernelEngineRefuses(t *testing.T) {
 	}
 }
 
+// What this node's kernel refuses is not what a server would mean by the same number.
+func TestKernelEngineWithoutAPlace(t *testing.T) {
+	k, _ := kernelKubelet(t)
+	k.must(os.Mkdir(k.onServer("data"), 0o777), os.WriteFile(filepath.Join(k.dir, "kernel"), nil, 0o600))
+	code(t, k.stageKernel("v1"), codes.Internal)
+	k.noMounts()
+}
+
 // A dead server is told before a system call could wait for it, and keeps nobody from taking the volume down.
 func TestKernelEngineWithoutItsServer(t *testing.T) {
 	k, _ := kernelKubelet(t)

@@ -160,5 +160,5 @@ func (s *Service) bind(ctx context.Context, want publication) error {
 	if err != nil && made {
 		err = errors.Join(err, os.Remove(want.target))
 	}
-	return local(err)
+	return localUnlessCoded(err)
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/csi-9p/csi-9p/driver"
+	"github.com/csi-9p/csi-9p/driver/shares"
 	"github.com/csi-9p/csi-9p/driver/volume"
 	"github.com/csi-9p/csi-9p/node/mounter"
 	"github.com/csi-9p/csi-9p/node/mountpoint"
@@ -49,24 +51,6 @@ func (s *Service) lock(id, field, path string) (clean string, unlock func(), err
 	return clean, unlock, err
 }
 
-// checkCapability checks that a volume is to be what a share can be, and
-// returns its mount options.
-func checkCapability(c *csi.VolumeCapability) ([]string, error) {
-	switch {
-	case c == nil:
-		return nil, invalid("volume_capability is missing")
-	case c.GetBlock() != nil:
-		return nil, invalid("a 9P share has no block devices; use volumeMode: Filesystem")
-	case c.GetMount() == nil:
-		return nil, invalid("volume_capability has no access type")
-	case c.GetMount().GetFsType() != "":
-		return nil, invalid("fsType %q: a share has the file system of its server; leave fsType out", c.GetMount().GetFsType())
-	case c.GetAccessMode().GetMode() == csi.VolumeCapability_AccessMode_UNKNOWN:
-		return nil, invalid("volume_capability has no access mode")
-	}
-	return c.GetMount().GetMountFlags(), nil
-}
-
 // stagingRequest is what NodeStageVolume and NodePublishVolume have in common.
 type stagingRequest interface {
 	GetVolumeCapability() *csi.VolumeCapability
@@ -78,23 +62,16 @@ type stagingRequest interface {
 // NodeStageVolume and NodePublishVolume share.
 func (s *Service) stagingOf(id, path string, req stagingRequest) (staging, error) {
 	c := req.GetVolumeCapability()
-	options, err := checkCapability(c)
-	if err != nil {
+	if err := driver.CheckCapability(c); err != nil {
 		return staging{}, err
 	}
-	context, generic, err := volume.ParseContext(req.GetVolumeContext(), options)
+	context, generic, err := volume.ParseContext(req.GetVolumeContext(), c.GetMount().GetMountFlags())
 	if err != nil {
 		return staging{}, failed(err)
 	}
-	if context.Ephemeral {
-		return staging{}, invalid("volumes written inline in a pod are not served; make a PersistentVolumeClaim")
-	}
-	share, err := s.options.Shares.Resolve(context.Parameters)
+	share, err := s.shareOf(context)
 	if err != nil {
-		return staging{}, failed(err)
-	}
-	if err := context.Parameters.CheckEngine(share.Server); err != nil {
-		return staging{}, failed(err)
+		return staging{}, err
 	}
 	credentials, err := credentialsFor(share, req.GetSecrets())
 	if err != nil {
@@ -118,4 +95,16 @@ func (s *Service) stagingOf(id, path string, req stagingRequest) (staging, error
 		generic: generic,
 		flags:   flags,
 	}, nil
+}
+
+// shareOf is where a volume is, which its engine can mount.
+func (s *Service) shareOf(c volume.Context) (shares.Share, error) {
+	if c.Ephemeral {
+		return shares.Share{}, invalid("volumes written inline in a pod are not served; make a PersistentVolumeClaim")
+	}
+	share, err := s.options.Shares.Resolve(c.Parameters)
+	if err == nil {
+		err = c.Parameters.CheckEngine(share.Server)
+	}
+	return share, failed(err)
 }

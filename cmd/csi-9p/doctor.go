@@ -31,8 +31,9 @@ the server: whether it can be reached, its dialects, the size of messages, the r
 attributes and locks work, the latter with two clients. One line tells one thing: ok, warn (something is not there
 that what was asked for can do without) or fail, and what to do behind the arrow.
 
-Nothing is changed on the machine; the device of a virtio:// URL is taken from the kernel and given back. On the share, a directory .csi-9p-doctor-* with an empty file is made and removed;
-with --read-only it is not, and what takes writing is left out.
+Nothing is changed on the machine; the device of a virtio:// URL is taken from the kernel and given back. On the
+share, a directory .csi-9p-doctor-* with an empty file is made and removed; with --read-only it is not, and what
+takes writing is left out.
 
 The exit status is 0 if volumes can be mounted, 1 if not, 2 for a wrong command line.`,
 		Example: `  csi-9p doctor

@@ -55,31 +55,9 @@ does not register.`,
 }
 
 func runNode(ctx context.Context, flags nodeFlags) error {
-	if flags.nodeID == "" {
-		return fmt.Errorf("%w: --nodeid is missing", errUsage)
-	}
-	control, err := mounter.SocketPath(flags.mounter)
-	if err != nil {
-		return fmt.Errorf("%w: --mounter: %w", errUsage, err)
-	}
-	if err := node.Check(); err != nil {
-		return err
-	}
-	known, err := shares.Open(flags.config)
+	options, err := flags.options()
 	if err != nil {
 		return err
-	}
-	options := node.Options{Name: flags.driverName, NodeID: flags.nodeID, Mounter: &mounter.Client{Path: control}, Shares: known}
-	if options.Topology, err = flags.topology.node(); err != nil {
-		return err
-	}
-	if len(flags.topology.shares) > 0 && flags.topology.sessions == "" {
-		return fmt.Errorf("%w: --topology-share needs --sessions, to ask the shares who they are", errUsage)
-	}
-	if flags.kernelMounts != "" {
-		if options.Kernel, err = v9fs.New(flags.kernelMounts, mountpoint.Mounter{}); err != nil {
-			return fmt.Errorf("%w: --kernel-mounts: %w", errUsage, err)
-		}
 	}
 	service, err := node.New(options)
 	if err != nil {
@@ -103,4 +81,34 @@ func runNode(ctx context.Context, flags nodeFlags) error {
 		csi.RegisterNodeServer(r, service)
 	}}
 	return beside(ctx, web, func(ctx context.Context) error { return driver.Serve(ctx, listener, services) })
+}
+
+// options checks the flags, and what this process may do.
+func (f nodeFlags) options() (o node.Options, err error) {
+	if f.nodeID == "" {
+		return o, fmt.Errorf("%w: --nodeid is missing", errUsage)
+	}
+	control, err := mounter.SocketPath(f.mounter)
+	if err != nil {
+		return o, fmt.Errorf("%w: --mounter: %w", errUsage, err)
+	}
+	if err := node.Check(); err != nil {
+		return o, err
+	}
+	o = node.Options{Name: f.driverName, NodeID: f.nodeID, Mounter: &mounter.Client{Path: control}}
+	if o.Shares, err = shares.Open(f.config); err != nil {
+		return o, err
+	}
+	if o.Topology, err = f.topology.node(); err != nil {
+		return o, err
+	}
+	if len(f.topology.shares) > 0 && f.topology.sessions == "" {
+		return o, fmt.Errorf("%w: --topology-share needs --sessions, to ask the shares who they are", errUsage)
+	}
+	if f.kernelMounts != "" {
+		if o.Kernel, err = v9fs.New(f.kernelMounts, mountpoint.Mounter{}); err != nil {
+			return o, fmt.Errorf("%w: --kernel-mounts: %w", errUsage, err)
+		}
+	}
+	return o, nil
 }
