@@ -53,6 +53,7 @@ func TestValuesAreChecked(t *testing.T) {
 		"rbac: {secretNamespaces: [Team]}":                          "secretNamespaces",
 		"feature: {vsock: 'yes'}":                                   "vsock",
 		"feature: {virtio: [share0]}":                               "virtio",
+		"feature: {unsafeDMA: true}":                                "feature.virtio",
 		"controller: {runOnControlPlane: 'yes'}":                    "runOnControlPlane",
 		"node: {livenessProbe: {healthPort: 65536}}":                "healthPort",
 	} {

@@ -57,6 +57,35 @@ func TestUnsafeDMAIsExplicit(t *testing.T) {
 	}
 }
 
+// A class of the chart's for devices has a volume made by the node that its pod is on, which nothing lets grow, unless it says otherwise.
+func TestStorageClassesOfDevices(t *testing.T) {
+	const values = deviceValues + `
+feature: {virtio: ["virtio://share0"]}
+storageClasses:
+  - {name: plain, parameters: {server: "virtio://share0"}}
+  - {name: rich, parameters: {server: "virtio://share0"}, volumeBindingMode: Immediate, allowVolumeExpansion: true}
+`
+	for _, c := range all[*storagev1.StorageClass](chart(t, values)) {
+		rich := c.Name == "rich"
+		if atOnce := *c.VolumeBindingMode == storagev1.VolumeBindingImmediate; atOnce != rich || *c.AllowVolumeExpansion != rich {
+			t.Errorf("%s: %s, may grow %t", c.Name, *c.VolumeBindingMode, *c.AllowVolumeExpansion)
+		}
+	}
+}
+
+// The class that the notes suggest is one for the release's servers.
+func TestNotesSuggestAClass(t *testing.T) {
+	for values, tells := range map[string]string{
+		"": "server: tcp://",
+		deviceValues + "feature: {virtio: ['virtio://tag']}": "volumeBindingMode: WaitForFirstConsumer # the pod's node makes the volume, on the device that it has\n  parameters:\n    server: virtio://tag\n",
+	} {
+		files, err := render(values)
+		if notes := files["csi-9p/templates/NOTES.txt"]; err != nil || !strings.Contains(notes, tells) {
+			t.Errorf("%s: %v, %s", values, err, notes)
+		}
+	}
+}
+
 // The services of a node name the same shares, and meet where the mounter listens.
 func TestSharesOfANode(t *testing.T) {
 	for _, variant := range []string{"virtio", "virtio-uio"} {
