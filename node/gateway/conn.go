@@ -24,8 +24,8 @@ type conn struct {
 	msize  uint32
 	agreed bool // a Tversion was accepted
 
-	slots    chan struct{}  // holds one for each request that is worked on
-	working  sync.WaitGroup // one for each
+	slots    chan struct{}  // holds one for each request that the server is asked
+	working  sync.WaitGroup // one for each request
 	watching sync.WaitGroup // one for each tree
 
 	replying sync.Mutex // a reply is being sent
@@ -100,8 +100,9 @@ func (c *conn) register(r *request) error {
 	return nil
 }
 
-// version starts the conversation over (version(5)): what is under way is answered, and every fid given back.
+// version starts the conversation over (version(5)): what is under way is aborted, and every fid given back.
 func (c *conn) version(r *request, m *ninep.Tversion) {
+	c.abort()
 	c.working.Wait()
 	c.clear()
 	c.agreed = false
@@ -114,6 +115,17 @@ func (c *conn) version(r *request, m *ninep.Tversion) {
 		r.refuse(unix.EMSGSIZE)
 	}
 	c.complete(r)
+}
+
+// abort cancels all requests.
+func (c *conn) abort() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.requests {
+		if r.cancel != nil {
+			r.cancel()
+		}
+	}
 }
 
 // flush has the request with the old tag come to an end, after which r is answered (flush(5)).
@@ -134,9 +146,8 @@ func (c *conn) flush(r *request, old uint16) {
 	}
 }
 
-// start takes the request's places at its fids, and has it worked on.
+// start takes the request's places at its fids, and has it worked on. It does not wait: a Tflush may be what comes next.
 func (c *conn) start(ctx context.Context, r *request) {
-	c.slots <- struct{}{}
 	if !c.agreed && r.err == nil {
 		r.err = unix.EPROTO
 	}
@@ -145,7 +156,6 @@ func (c *conn) start(ctx context.Context, r *request) {
 	}
 	ctx, r.cancel = context.WithCancel(ctx)
 	c.working.Go(func() {
-		defer func() { <-c.slots }()
 		defer r.cancel()
 		c.work(ctx, r)
 	})
@@ -160,13 +170,26 @@ func (c *conn) work(ctx context.Context, r *request) {
 	}
 	err := r.err
 	if err == nil {
-		err = c.serve(ctx, r)
+		err = c.serveInTurn(ctx, r)
 	}
 	if err != nil {
 		c.fail(ctx, r, err)
 	}
 	c.leave(r)
 	c.complete(r)
+}
+
+// serveInTurn serves a request when fewer than maxRequests are being served. What gives a fid back does not wait, and heeds no flush.
+func (c *conn) serveInTurn(ctx context.Context, r *request) error {
+	if roleOf(r.message) != end {
+		select {
+		case c.slots <- struct{}{}:
+			defer func() { <-c.slots }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return c.serve(ctx, r)
 }
 
 // complete sends the request's reply, if it has one, and those of the flushes of it. Its tag is free when the client has the

@@ -31,8 +31,8 @@ import (
 const (
 	maxMsize    = 64<<10 + ninep.IOHeaderSize // bytes of a message to or from a client; a server may take less
 	maxFids     = 1024                        // of one client
-	maxRequests = 64                          // of one client that are worked on at once
-	maxTags     = 1024                        // of one client that are in use, by Tflush too
+	maxRequests = 64                          // of one client that the servers are asked at once
+	maxTags     = 1024                        // of one client that are in use, by what waits and by Tflush too
 	replyTime   = time.Minute                 // how long a client may take to accept a reply
 )
 

@@ -330,6 +330,34 @@ func TestCancelledCalls(t *testing.T) {
 	nodetest.Eventually(t, "nothing is under way", func() bool { s := own.Stats(); return s.InFlight.Calls == 0 && s.Fids == 0 })
 }
 
+// TestMoreCallsThanAreServed: those that wait for their turn are cancelled as well as those that the server has, by the client and by its end.
+func TestMoreCallsThanAreServed(t *testing.T) {
+	const served, asked = 64, 200
+	for name, end := range map[string]func(cancel func(), client *ninep.Session){
+		"cancelled": func(cancel func(), _ *ninep.Session) { cancel() },
+		"closed":    func(_ func(), client *ninep.Session) { _ = client.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := &stuck{asked: make(chan struct{}, asked), waiting: map[uint16]*transport.Call{}}
+			own := session(t, nodetest.Export(t).URL, func(c transport.Conn) transport.Conn { server.Conn = c; return server })
+			client := share(t, own).client()
+			root := attach(t, client, "share:/")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var waiting sync.WaitGroup
+			for range asked {
+				waiting.Go(func() { _, _ = root.Statfs(ctx) })
+			}
+			for range served {
+				<-server.asked
+			}
+			end(cancel, client)
+			waiting.Wait()
+			nodetest.Eventually(t, "nothing is under way", func() bool { return own.Stats().InFlight.Calls == 0 })
+		})
+	}
+}
+
 // mute is a connection whose device hands Tstatfs back without a reply.
 type mute struct{ transport.Conn }
 
