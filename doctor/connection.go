@@ -94,7 +94,7 @@ func connectionCure(u dial.URL, err error) string {
 		return "give --tls-ca, --tls-cert and --tls-key"
 	case mtls.IsSetup(err):
 		return "the text says what to mend; docs/security.md has how certificates are made and shown"
-	case errors.Is(err, unix.ECONNREFUSED):
+	case errors.Is(err, unix.ECONNREFUSED), u.Scheme == dial.VSock && errors.Is(err, unix.ECONNRESET): // as vsock refuses
 		return "nothing listens there: start the server, check the port"
 	case errors.Is(err, os.ErrNotExist):
 		return "start the server, check the path of its socket"
@@ -106,6 +106,8 @@ func connectionCure(u dial.URL, err error) string {
 		return "nobody answers: check the address, and firewalls and NetworkPolicies between here and " + cmp.Or(u.Host, "it")
 	case u.Scheme == dial.TLS:
 		return "does the server speak TLS on that port?"
+	case u.Scheme == dial.VSock:
+		return "load the module for that context id, as the text says, and check the id"
 	}
-	return ""
+	return "check the address, and that the server runs"
 }

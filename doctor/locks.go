@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -43,7 +42,7 @@ func (s *server) checkLocks(ctx context.Context, file *ninep.Fid, dir string) Ch
 	}
 	switch {
 	case err != nil:
-		c.Found, c.Cure = err.Error(), strings.TrimPrefix(driver.Advice(err), "; ")
+		c.Found, c.Cure = err.Error(), cureOf(driver.Advice(err))
 	case same == ninep.LockSuccess:
 		c.Found, c.Cure = "two clients get the same lock: the server grants everything", "locks hold within one node; for more, take a server with real ones, such as csi-9p serve"
 	case beside != ninep.LockSuccess:

@@ -42,6 +42,7 @@ func wellEquipped() map[string]string {
 		"lib/modules/6.18/modules.dep":                            "kernel/net/9p/9pnet_fd.ko.xz: kernel/net/9p/9pnet.ko.xz\n",
 		"sys/module/9pnet_virtio/refcnt":                          "0",
 		"sys/module/uio_pci_generic/x":                            "",
+		"sys/devices/x":                                           "",
 		"sys/kernel/iommu_groups/0/type":                          "DMA\n",
 		"sys/kernel/iommu_groups/1/type":                          "DMA\n",
 		"dev/vfio/vfio":                                           "",
@@ -114,6 +115,7 @@ func TestWhatIsMissing(t *testing.T) {
 		tells     []string
 	}{
 		{"no capability", "privilege", "", edit("proc/self/status", "CapEff:\t00000000a80425fb\n"), doctor.Fail, []string{"CAP_SYS_ADMIN", "root", "privileged"}},
+		{"no /proc", "privilege", "", edit("proc/self/status", ""), doctor.Fail, []string{"no /proc", "mount -t proc"}},
 		{"no module fuse", "FUSE", "", noFUSE(unix.ENOENT, "lib/modules/6.18/modules.dep", "kernel/fs/fuse/fuse.ko.zst:"), doctor.Fail, []string{"modprobe -a fuse"}},
 		{"no device", "FUSE", "", noFUSE(unix.ENOENT, "sys/module/fuse/refcnt", "1"), doctor.Fail, []string{"/dev/fuse"}},
 		{"no permission", "FUSE", "", noFUSE(unix.EPERM, "", ""), doctor.Fail, []string{"not permitted", "root"}},
@@ -128,10 +130,12 @@ func TestWhatIsMissing(t *testing.T) {
 		{"no /lib/modules", "kernel's 9p", "", edit("proc/filesystems", "", "lib/modules/6.18/modules.dep", "", "sys/module/9pnet_virtio/refcnt", ""), doctor.Warn, []string{"not seen", "on the node: modprobe"}},
 		{"no vsock", "vsock", "", noVSock, doctor.Warn, []string{"no such file", "vhost-vsock-pci"}},
 		{"no vsock, asked for", "vsock", "vsock://2:564", noVSock, doctor.Fail, nil},
+		{"no /sys", "virtio-9p devices", "", noSys, doctor.Warn, []string{"no /sys", "mount /sys"}},
 		{"no virtio device", "virtio-9p devices", "", devices(), doctor.Warn, []string{"none", "virtio-9p-pci"}},
 		{"no virtio device, asked for", "virtio-9p devices", "virtio://share0", devices(), doctor.Fail, nil},
 		{"no such tag", "virtio-9p devices", "virtio://other", nil, doctor.Fail, []string{"share0", "mount tag other"}},
 		{"tag not told", "virtio-9p devices", "", devices(pci.Function{TagErr: unix.EACCES}), doctor.OK, []string{"tag not known", "permission denied"}},
+		{"tag not told, asked for", "virtio-9p devices", "virtio://share0", devices(pci.Function{Tag: "other"}, pci.Function{TagErr: unix.EACCES}), doctor.Fail, []string{"permission denied", "is not seen", "root"}},
 		{"in use", "virtio-9p devices", "virtio://share0", devices(pci.Function{Tag: "share0", InUse: pci.ErrInUse}), doctor.Fail, []string{"one owner"}},
 		{"legacy", "virtio-9p devices", "virtio://share0", devices(pci.Function{Tag: "share0", Legacy: true}), doctor.Fail, []string{"disable-legacy=on"}},
 		{"no IOMMU", "IOMMU", "", noIOMMU, doctor.Warn, []string{"intel-iommu"}},
@@ -219,6 +223,11 @@ func devices(found ...pci.Function) func(*doctor.Machine, map[string]string) {
 	return func(m *doctor.Machine, _ map[string]string) {
 		m.Virtio = func() ([]pci.Function, error) { return found, nil }
 	}
+}
+
+func noSys(m *doctor.Machine, content map[string]string) {
+	devices()(m, content)
+	edit("sys/devices/x", "")(m, content)
 }
 
 func noIOMMU(m *doctor.Machine, content map[string]string) {

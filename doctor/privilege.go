@@ -12,7 +12,7 @@ func checkPrivilege(m *Machine, _ need) Check {
 	c := Check{Name: "privilege"}
 	status, err := m.read("proc/self/status")
 	if err != nil {
-		c.Status, c.Found = Fail, err.Error()
+		c.Status, c.Found, c.Cure = Fail, "there is no /proc to see it in", "mount /proc where it runs (mount -t proc proc /proc)"
 		return c
 	}
 	for line := range strings.Lines(status) {

@@ -50,7 +50,7 @@ func (s *server) checkWrite(ctx context.Context, dir string) (Check, *ninep.Fid)
 		}
 	}
 	if err != nil {
-		c.Status, c.Found, c.Cure = Warn, err.Error(), strings.TrimPrefix(driver.Advice(err), "; ")
+		c.Status, c.Found, c.Cure = Warn, err.Error(), cureOf(driver.Advice(err))
 		return c, nil
 	}
 	return c, file

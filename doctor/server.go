@@ -139,13 +139,18 @@ func (s *server) checkTree(ctx context.Context) Check {
 	c := Check{Name: "tree", Status: OK, Found: fmt.Sprintf("%s is attached as uid %d", o.Aname, o.UID)}
 	root, err := s.session.Attach(ctx, o)
 	if err != nil {
-		c.Status, c.Found, c.Cure = Fail, err.Error(), strings.TrimPrefix(driver.AttachAdvice(err), "; ")
+		c.Status, c.Found, c.Cure = Fail, err.Error(), cureOf(driver.AttachAdvice(err))
 		return c
 	}
 	if s.root = root; !root.QID().IsDir() {
 		c.Status, c.Found, c.Cure = Fail, o.Aname+" is not a directory", "check aname"
 	}
 	return c
+}
+
+// cureOf makes a cure of the driver's advice about an error; where it has none, of who knows more.
+func cureOf(advice string) string {
+	return cmp.Or(strings.TrimPrefix(advice, "; "), "see the server's log")
 }
 
 // attach says which tree is attached, and as whom.

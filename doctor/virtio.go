@@ -46,6 +46,9 @@ func checkVirtio(m *Machine, n need) Check {
 	case err != nil:
 		c.Found, c.Cure = err.Error(), "run it as root, with /sys as the node has it"
 		return c
+	case len(devices) == 0 && !m.exists("sys/devices"):
+		c.Found, c.Cure = "there is no /sys to see them in", "mount /sys where it runs; a container has it"
+		return c
 	case len(devices) == 0:
 		c.Found = "none"
 		c.Cure = "for virtio://, give the VM one: -fsdev local,id=fs0,path=DIR,security_model=none,multidevs=remap -device virtio-9p-pci,fsdev=fs0,mount_tag=TAG,disable-legacy=on"
@@ -64,10 +67,12 @@ func checkVirtio(m *Machine, n need) Check {
 // wanted tells whether the device with a tag can be had.
 func wanted(c Check, devices []pci.Function, tag string) Check {
 	var have, others []string
+	unread := false // one of the others may be it
 	c.Status = OK
 	for _, d := range devices {
 		if d.Tag != tag {
 			others = append(others, describe(d))
+			unread = unread || d.TagErr != nil
 			continue
 		}
 		have = append(have, describe(d))
@@ -80,6 +85,9 @@ func wanted(c Check, devices []pci.Function, tag string) Check {
 	}
 	c.Found = strings.Join(have, "; ")
 	switch {
+	case len(have) == 0 && unread:
+		c.Status, c.Found = Fail, strings.Join(others, "; ")
+		c.Cure = fmt.Sprintf("whether one has the mount tag %s is not seen: run it as root, with CAP_SYS_ADMIN and a writable /sys", tag)
 	case len(have) == 0:
 		c.Status, c.Found = Fail, strings.Join(others, "; ")
 		c.Cure = fmt.Sprintf("no device has the mount tag %s: take one of these, or give the VM one", tag)

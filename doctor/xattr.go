@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"strings"
 
 	"github.com/csi-9p/csi-9p/driver"
 	"github.com/csi-9p/csi-9p/ninep"
@@ -22,7 +21,7 @@ func checkXattr(ctx context.Context, file *ninep.Fid) Check {
 	}
 	switch {
 	case err != nil:
-		c.Status, c.Found, c.Cure = Warn, err.Error(), strings.TrimPrefix(driver.Advice(err), "; ")
+		c.Status, c.Found, c.Cure = Warn, err.Error(), cureOf(driver.Advice(err))
 	case string(got) != value:
 		c.Status, c.Found, c.Cure = Warn, "what is set is not what is read", "do not rely on them on this server"
 	}
