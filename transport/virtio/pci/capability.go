@@ -34,6 +34,14 @@ const (
 	commandINTxOff   = 1 << 10
 )
 
+// Lengths of virtio's capabilities in bytes (4.1.4, struct virtio_pci_cap): all
+// have the first at least, the long ones (notify, PCI configuration access) a
+// field of 4 bytes behind it.
+const (
+	leastCapability = 16
+	longCapability  = 20
+)
+
 // Least lengths of the structures, in bytes: what this driver uses of them.
 const (
 	commonLength = 56
@@ -100,36 +108,45 @@ func (l *layout) add(config []byte, at int, bars [6]bar) error {
 	return nil
 }
 
+// structure is one that a capability tells the place of.
+type structure struct {
+	place         *span
+	length, align uint64 // of the place, in bytes: at least, a multiple of
+	capability    int    // length of the capability in bytes, at least
+}
+
+// structure returns the one of a type of capabilities; without a place for those
+// that are not looked for.
+func (l *layout) structure(kind byte) structure {
+	switch kind {
+	case capCommon:
+		return structure{&l.common, commonLength, 4, leastCapability}
+	case capNotify:
+		return structure{&l.notify, 2, 2, longCapability}
+	case capISR:
+		return structure{&l.isr, 1, 1, leastCapability}
+	case capDevice:
+		return structure{&l.device, deviceLength, 4, leastCapability}
+	}
+	return structure{}
+}
+
 // addVirtio takes in one of virtio's capabilities.
 func (l *layout) addVirtio(config []byte, at int, bars [6]bar) error {
-	if at+16 > len(config) || int(config[at+2]) < 16 || at+int(config[at+2]) > len(config) {
-		return fmt.Errorf("its length of %d bytes is too short or runs out of the config space", config[at+2])
+	length := int(config[at+2])
+	if length < leastCapability || at+length > len(config) {
+		return fmt.Errorf("its length of %d bytes is too short or runs out of the config space", length)
 	}
-	var into *span
-	least, align, length := uint64(1), uint64(1), 16
-	switch config[at+3] {
-	case capCommon:
-		into, least, align = &l.common, commonLength, 4
-	case capNotify:
-		into, least, align, length = &l.notify, 2, 2, 20
-	case capISR:
-		into = &l.isr
-	case capDevice:
-		into, least, align = &l.device, deviceLength, 4
-	case capWindow:
-		if config[at+2] >= 20 && l.window == 0 {
-			l.window = at
-		}
-		return nil
-	default:
+	kind, number := config[at+3], int(config[at+4])
+	if kind == capWindow && length >= longCapability && l.window == 0 {
+		l.window = at
+	}
+	t := l.structure(kind)
+	if t.place == nil || t.place.length != 0 || number >= len(bars) || bars[number].size == 0 || bars[number].io {
 		return nil
 	}
-	number := int(config[at+4])
-	if into.length != 0 || number >= len(bars) || bars[number].size == 0 || bars[number].io {
-		return nil
-	}
-	if int(config[at+2]) < length {
-		return fmt.Errorf("its length of %d bytes is less than %d", config[at+2], length)
+	if length < t.capability {
+		return fmt.Errorf("its length of %d bytes is less than %d", length, t.capability)
 	}
 	s := span{
 		bar:    number,
@@ -139,13 +156,13 @@ func (l *layout) addVirtio(config []byte, at int, bars [6]bar) error {
 	switch {
 	case s.offset+s.length > bars[number].size:
 		return fmt.Errorf("bytes %#x to %#x are not in BAR %d of %#x bytes", s.offset, s.offset+s.length, number, bars[number].size)
-	case s.length < least || s.offset%align != 0:
-		return fmt.Errorf("%d bytes at %#x: virtio's type %d has %d at least, at a multiple of %d", s.length, s.offset, config[at+3], least, align)
+	case s.length < t.length || s.offset%t.align != 0:
+		return fmt.Errorf("%d bytes at %#x: virtio's type %d has %d at least, at a multiple of %d", s.length, s.offset, kind, t.length, t.align)
 	}
-	if into == &l.notify {
+	if kind == capNotify {
 		l.multiplier = binary.LittleEndian.Uint32(config[at+16:])
 	}
-	*into = s
+	*t.place = s
 	return nil
 }
 
