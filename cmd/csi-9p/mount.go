@@ -41,6 +41,7 @@ A server at tls:// is shown the certificate of --tls-cert, and shows one itself,
 --tls-ca must have issued for the URL's host, or for --tls-server-name.`,
 		Example: `  csi-9p mount tcp://10.0.0.5/tank /mnt
   csi-9p mount -o ro,cache=none 'unix:///run/9p.sock?aname=/x' /mnt
+  csi-9p mount virtio://share0 /mnt
   csi-9p mount --tls-ca ca.crt --tls-cert tls.crt --tls-key tls.key tls://nas.example/tank /mnt
   umount /mnt`,
 		Args: positional("URL", "DIR"),
