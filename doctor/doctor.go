@@ -58,6 +58,7 @@ type need struct {
 	scheme, tag string
 	unsafeDMA   bool
 	device      *pci.Function // that has the tag; nil: none has, or none is asked for
+	unseen      bool          // there is no /sys to see devices in
 }
 
 // lacking is the status of something that a transport cannot do without, where it is not there.
@@ -69,11 +70,15 @@ func (n need) lacking(scheme string) Status {
 }
 
 // vfio tells whether the device that is asked for is to be had through vfio: an IOMMU stands before it. Where none is asked for, both
-// ways are looked at; where it is not there, none.
-func (n need) vfio() bool { return n.tag == "" || n.device != nil && n.device.Group != "" }
+// ways are looked at; where it is not there, or not to be seen, none.
+func (n need) vfio() bool {
+	return !n.unseen && (n.tag == "" || n.device != nil && n.device.Group != "")
+}
 
 // uio is vfio of the other way.
-func (n need) uio() bool { return n.tag == "" || n.device != nil && n.device.Group == "" }
+func (n need) uio() bool {
+	return !n.unseen && (n.tag == "" || n.device != nil && n.device.Group == "")
+}
 
 // missing is the status of what the one way of the device that is asked for cannot do without, where it is not there.
 func (n need) missing() Status {
@@ -106,7 +111,7 @@ var machineChecks = []struct {
 // Run does the checks, one after the other. What fails is in the report. When ctx ends, what is left fails at once.
 func Run(ctx context.Context, m *Machine, o Options) Report {
 	var r Report
-	n := need{unsafeDMA: o.AllowUnsafeDMA}
+	n := need{unsafeDMA: o.AllowUnsafeDMA, unseen: !m.exists("sys/devices")}
 	if o.URL != nil {
 		r.URL = o.URL.String()
 		n.scheme = o.URL.Scheme

@@ -60,10 +60,15 @@ func checkFUSE(m *Machine, _ need) Check {
 func noFUSE(m *Machine, err error) string {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		if state := m.module("fuse"); state != loaded {
+		const device = "give the container the device /dev/fuse"
+		switch state := m.module("fuse"); state {
+		case loaded:
+			return device
+		case unknown:
+			return modprobe(state, "fuse") + "; " + device
+		default:
 			return modprobe(state, "fuse")
 		}
-		return "give the container the device /dev/fuse"
 	case errors.Is(err, os.ErrPermission):
 		return "run it as root; in a container, privileged"
 	case errors.Is(err, unix.ENOSYS):

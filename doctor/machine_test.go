@@ -117,6 +117,7 @@ func TestWhatIsMissing(t *testing.T) {
 		{"no capability", "privilege", "", edit("proc/self/status", "CapEff:\t00000000a80425fb\n"), doctor.Fail, []string{"CAP_SYS_ADMIN", "root", "privileged"}},
 		{"no /proc", "privilege", "", edit("proc/self/status", ""), doctor.Fail, []string{"no /proc", "mount -t proc"}},
 		{"no module fuse", "FUSE", "", noFUSE(unix.ENOENT, "lib/modules/6.18/modules.dep", "kernel/fs/fuse/fuse.ko.zst:"), doctor.Fail, []string{"modprobe -a fuse"}},
+		{"neither module nor device seen", "FUSE", "", emptyChroot, doctor.Fail, []string{"on the node: modprobe -a fuse", "device /dev/fuse"}},
 		{"no device", "FUSE", "", noFUSE(unix.ENOENT, "sys/module/fuse/refcnt", "1"), doctor.Fail, []string{"/dev/fuse"}},
 		{"no permission", "FUSE", "", noFUSE(unix.EPERM, "", ""), doctor.Fail, []string{"not permitted", "root"}},
 		{"old FUSE", "FUSE", "", offer(fuse.Offer{Major: 7, Minor: 27}), doctor.Fail, []string{"7.27", "Linux 5.4"}},
@@ -128,8 +129,13 @@ func TestWhatIsMissing(t *testing.T) {
 		{"cloud kernel", "kernel's 9p", "", cloudKernel, doctor.Warn, []string{"9p: absent", "embedded", "cloud kernels"}},
 		{"module 9p not loaded", "kernel's 9p", "", edit("proc/filesystems", "", "lib/modules/6.18/modules.dep", "kernel/fs/9p/9p.ko:\n"), doctor.OK, []string{"9p: not loaded", "modprobe -a 9p"}},
 		{"no /lib/modules", "kernel's 9p", "", edit("proc/filesystems", "", "lib/modules/6.18/modules.dep", "", "sys/module/9pnet_virtio/refcnt", ""), doctor.Warn, []string{"not seen", "on the node: modprobe"}},
-		{"no vsock", "vsock", "", noVSock, doctor.Warn, []string{"no such file", "vhost-vsock-pci"}},
-		{"no vsock, asked for", "vsock", "vsock://2:564", noVSock, doctor.Fail, nil},
+		{"no vsock", "vsock", "", vsockFails(unix.ENOENT), doctor.Warn, []string{"no such file", "vhost-vsock-pci"}},
+		{"no permission for vsock", "vsock", "", vsockFails(unix.EACCES), doctor.Warn, []string{"permission denied", "root"}},
+		{"no /dev/vsock", "vsock", "", func(m *doctor.Machine, content map[string]string) {
+			vsockFails(unix.ENOENT)(m, content)
+			edit("sys/module/vsock/refcnt", "1")(m, content)
+		}, doctor.Warn, []string{"container", "/dev/vsock"}},
+		{"no vsock, asked for", "vsock", "vsock://2:564", vsockFails(unix.ENOENT), doctor.Fail, nil},
 		{"no /sys", "virtio-9p devices", "", noSys, doctor.Warn, []string{"no /sys", "mount /sys"}},
 		{"no virtio device", "virtio-9p devices", "", devices(), doctor.Warn, []string{"none", "virtio-9p-pci"}},
 		{"no virtio device, asked for", "virtio-9p devices", "virtio://share0", devices(), doctor.Fail, nil},
@@ -215,14 +221,24 @@ func cloudKernel(m *doctor.Machine, content map[string]string) {
 	edit("proc/filesystems", "nodev\tfuse\n", "sys/module/9pnet_virtio/refcnt", "", "lib/modules/6.18/modules.dep", "kernel/fs/nfs/nfs.ko:\n")(m, content)
 }
 
-func noVSock(m *doctor.Machine, _ map[string]string) {
-	m.VSock = func() (uint32, error) { return 0, &fs.PathError{Op: "open", Path: "/dev/vsock", Err: unix.ENOENT} }
+func vsockFails(errno unix.Errno) func(*doctor.Machine, map[string]string) {
+	return func(m *doctor.Machine, _ map[string]string) {
+		m.VSock = func() (uint32, error) { return 0, &fs.PathError{Op: "open", Path: "/dev/vsock", Err: errno} }
+	}
 }
 
 func devices(found ...pci.Function) func(*doctor.Machine, map[string]string) {
 	return func(m *doctor.Machine, _ map[string]string) {
 		m.Virtio = func() ([]pci.Function, error) { return found, nil }
 	}
+}
+
+// emptyChroot has the program and nothing else.
+func emptyChroot(m *doctor.Machine, content map[string]string) {
+	noFUSE(unix.ENOENT, "", "")(m, content)
+	vsockFails(unix.ENOENT)(m, content)
+	devices()(m, content)
+	clear(content)
 }
 
 func noSys(m *doctor.Machine, content map[string]string) {
@@ -246,6 +262,23 @@ func TestUnsafeDMA(t *testing.T) {
 	o := options(t, "virtio://share0")
 	o.AllowUnsafeDMA = true
 	expect(t, find(t, doctor.Run(t.Context(), m, o), "device access"), doctor.Warn, "nothing bounds")
+}
+
+// Where nothing of the machine is seen, nothing is said to be missing from it.
+func TestEmptyChroot(t *testing.T) {
+	content := wellEquipped()
+	m := machine(content)
+	emptyChroot(m, content)
+	m.Files = files(content)
+	for _, c := range doctor.Run(t.Context(), m, doctor.Options{}).Checks {
+		switch c.Name {
+		case "IOMMU", "vfio", "uio", "huge pages", "device access":
+			t.Errorf("%s: %s -> %s", c.Name, c.Found, c.Cure)
+		}
+		if strings.Contains(c.Found+c.Cure, "absent") || strings.Contains(c.Cure, "boot a kernel") {
+			t.Errorf("%s: %s -> %s", c.Name, c.Found, c.Cure)
+		}
+	}
 }
 
 // A URL keeps out what only other transports need.

@@ -30,7 +30,7 @@ func (m *Machine) module(name string) module {
 	}
 	modules, err := m.read(dir + "/modules.dep")
 	switch {
-	case err != nil && !m.exists("proc/modules"): // a kernel without modules has what it has
+	case err != nil && m.exists("proc/self") && !m.exists("proc/modules"): // a kernel without modules has what it has
 		return absent
 	case err != nil:
 		return unknown

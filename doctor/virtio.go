@@ -46,7 +46,7 @@ func checkVirtio(m *Machine, n need) Check {
 	case err != nil:
 		c.Found, c.Cure = err.Error(), "run it as root, with /sys as the node has it"
 		return c
-	case len(devices) == 0 && !m.exists("sys/devices"):
+	case len(devices) == 0 && n.unseen:
 		c.Found, c.Cure = "there is no /sys to see them in", "mount /sys where it runs; a container has it"
 		return c
 	case len(devices) == 0:

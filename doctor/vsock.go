@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/csi-9p/csi-9p/transport/dial"
@@ -20,7 +22,14 @@ func checkVSock(m *Machine, n need) Check {
 	cid, err := m.VSock()
 	if err != nil {
 		c.Found = err.Error()
-		c.Cure = "give the VM a vsock device (-device vhost-vsock-pci,guest-cid=N) and " + modprobe(m.module("vmw_vsock_virtio_transport"), "vmw_vsock_virtio_transport")
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			c.Cure = "run it as root; in a container, privileged"
+		case m.module("vsock") == loaded:
+			c.Cure = "give the container the device /dev/vsock"
+		default:
+			c.Cure = "give the VM a vsock device (-device vhost-vsock-pci,guest-cid=N) and " + modprobe(m.module("vmw_vsock_virtio_transport"), "vmw_vsock_virtio_transport")
+		}
 		return c
 	}
 	var carried []string
