@@ -11,6 +11,8 @@ type ServerStats struct {
 	Reconnects uint64
 	ninep.Stats
 
+	Clients int // of a gateway, by the trees that they have attached
+
 	ArenaUsed  int64 // bytes of payload memory in use; 0 where sessions have none of their own
 	ArenaLimit int64
 }
@@ -37,7 +39,7 @@ func (all *ServerStats) AddClosed(s *ninep.Session) {
 
 // Clone returns a copy that shares nothing.
 func (all *ServerStats) Clone() ServerStats {
-	c := ServerStats{Server: all.Server, Connected: all.Connected, Lost: all.Lost, Reconnects: all.Reconnects,
+	c := ServerStats{Server: all.Server, Connected: all.Connected, Lost: all.Lost, Reconnects: all.Reconnects, Clients: all.Clients,
 		ArenaUsed: all.ArenaUsed, ArenaLimit: all.ArenaLimit}
 	c.Stats.Add(all.Stats)
 	return c

@@ -29,6 +29,8 @@ var (
 		"Reads and writes that wait for a lost server.", "server")
 	sessionFids = define(gauge, "session_fids",
 		"Fids in use on the server.", "server")
+	sessionClients = define(gauge, "session_clients",
+		"Trees that programs of this machine have attached through the mounter's --sessions-listen.", "server")
 	sessionSpoiled = define(counter, "session_spoiled_fids_total",
 		"Fids that a reconnect could not bind again, because their file is gone or another one: who has it open gets ESTALE.", "server")
 	sessionArena = define(gauge, "session_arena_bytes",
@@ -39,7 +41,7 @@ var (
 
 var sessionDefinitions = []*definition{
 	sessions, sessionReconnects, sessionCalls, sessionCallErrors, sessionCallsUnanswered, sessionPayload,
-	sessionCallsInFlight, sessionBytesInFlight, sessionParked, sessionFids, sessionSpoiled, sessionArena, sessionArenaLimit,
+	sessionCallsInFlight, sessionBytesInFlight, sessionParked, sessionFids, sessionClients, sessionSpoiled, sessionArena, sessionArenaLimit,
 }
 
 // Sessions collects the metrics of sessions from snapshots, of which there is
@@ -69,6 +71,7 @@ func collectServer(to sink, s driver.ServerStats) {
 	value(to, sessionBytesInFlight, s.InFlight.Bytes, s.Server)
 	value(to, sessionParked, s.Parked, s.Server)
 	value(to, sessionFids, s.Fids, s.Server)
+	value(to, sessionClients, s.Clients, s.Server)
 	value(to, sessionSpoiled, s.Spoiled, s.Server)
 	if s.ArenaLimit > 0 {
 		value(to, sessionArena, s.ArenaUsed, s.Server)

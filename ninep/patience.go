@@ -5,12 +5,15 @@ import (
 	"time"
 )
 
+// SetReconnectTimeout changes [Config.ReconnectTimeout] for calls that begin to wait from now on.
+func (s *Session) SetReconnectTimeout(d time.Duration) { s.reconnectTimeout.Store(int64(d)) }
+
 // lostTimeout is how long a call with a time-out of its own, unless it is 0, waits for a lost server.
 func (s *Session) lostTimeout(own time.Duration) time.Duration {
 	if own != 0 {
 		return own
 	}
-	return s.config.ReconnectTimeout
+	return time.Duration(s.reconnectTimeout.Load())
 }
 
 // returnTime is what a server that was silent has to come back in once its connection is lost: it may have been started

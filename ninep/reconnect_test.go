@@ -228,6 +228,25 @@ func TestLostTimeouts(t *testing.T) {
 	}
 }
 
+// TestSetReconnectTimeout: what is set last counts, while the server is lost too.
+func TestSetReconnectTimeout(t *testing.T) {
+	g := newGate(t)
+	s, root := g.open(ninep.Config{ReconnectTimeout: 50 * time.Millisecond})
+	ctx := testContext(t)
+	s.SetReconnectTimeout(time.Minute)
+	g.kill()
+	time.AfterFunc(200*time.Millisecond, g.revive)
+	if _, err := root.Getattr(ctx, ninep.AttrBasic); err != nil {
+		t.Errorf("a call that waits longer: %v", err)
+	}
+	g.kill()
+	eventually(t, "the loss", func() bool { return !s.Status().Connected })
+	s.SetReconnectTimeout(-1)
+	if _, err := root.Getattr(ctx, ninep.AttrBasic); !errors.Is(err, ninep.ErrLost) {
+		t.Errorf("a call that does not wait: %v", err)
+	}
+}
+
 // TestCancelWhileLost: contexts and IO.Cancel end the wait for a lost server.
 func TestCancelWhileLost(t *testing.T) {
 	g := newGate(t)

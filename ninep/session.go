@@ -50,6 +50,8 @@ type Session struct {
 	counters counters
 	places   tree
 
+	reconnectTimeout atomic.Int64 // Config's, or of SetReconnectTimeout
+
 	current atomic.Pointer[link] // nil while the server is lost
 	stop    context.CancelFunc   // ends maintain
 	closed  chan struct{}        // closed when Close begins
@@ -85,6 +87,7 @@ func Open(ctx context.Context, config Config) (*Session, error) {
 		parked:   map[*parking]struct{}{},
 		fids:     map[FID]*Fid{},
 	}
+	s.SetReconnectTimeout(config.ReconnectTimeout)
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, connectTimeout)

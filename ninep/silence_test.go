@@ -43,7 +43,8 @@ func TestDeadlineOf(t *testing.T) {
 		"the session's, forever": {silence: 40 * time.Second, forever: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &Session{config: Config{ReconnectTimeout: c.session}, since: lost, silence: c.silence}
+			s := &Session{since: lost, silence: c.silence}
+			s.SetReconnectTimeout(c.session)
 			at, bounded := s.deadlineOf(c.own)
 			if bounded == c.forever || bounded && at.Sub(lost) != c.want {
 				t.Errorf("%v after the loss (bounded: %t), want %v", at.Sub(lost), bounded, c.want)

@@ -27,6 +27,9 @@ type freezing struct {
 	kind   atomic.Uint32
 	frozen chan struct{} // closed by then
 
+	deafTo    atomic.Uint32 // a kind that it swallows, and nothing else
+	swallowed atomic.Int64  // how many of these
+
 	listener net.Listener
 	server   string
 	once     sync.Once
@@ -88,11 +91,16 @@ func (f *freezing) pass(client, server net.Conn) {
 			_, _ = io.Copy(io.Discard, client)
 			return
 		}
-		if _, err := server.Write(head); err != nil {
+		to := io.Writer(server)
+		if uint32(head[4]) == f.deafTo.Load() {
+			to = io.Discard
+			f.swallowed.Add(1)
+		}
+		if _, err := to.Write(head); err != nil {
 			return
 		}
 		rest := int64(binary.LittleEndian.Uint32(head)) - int64(len(head))
-		if _, err := io.CopyN(server, client, rest); err != nil {
+		if _, err := io.CopyN(to, client, rest); err != nil {
 			return
 		}
 	}

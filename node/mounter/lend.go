@@ -72,10 +72,14 @@ func (vs *Volumes) lend(ctx context.Context, share string) (*gateway.Share, erro
 		release()
 		return nil, fmt.Errorf("%w: %w", unix.EPROTONOSUPPORT, err)
 	}
+	s.clients.Add(1)
 	return &gateway.Share{
 		Session: s.Session, Aname: url.Aname, Flow: s.lent,
-		// Who makes volumes comes again: a device is not set up anew for each.
-		Release: func() { time.AfterFunc(cmp.Or(vs.Linger, time.Minute), release) },
+		Release: func() {
+			s.clients.Add(-1)
+			// Who makes volumes comes again: a device is not set up anew for each.
+			time.AfterFunc(cmp.Or(vs.Linger, time.Minute), release)
+		},
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/csi-9p/csi-9p/node/nodetest"
 	"github.com/csi-9p/csi-9p/transport"
 	serverurl "github.com/csi-9p/csi-9p/transport/dial"
+	"github.com/csi-9p/csi-9p/transport/stream"
 )
 
 // lending has the volumes' sessions served on a socket, which is returned, until the test ends or stop is called. stop returns
@@ -75,6 +77,9 @@ func TestAVolumeAndAClientShareASession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if stats := m.Volumes().ServerStats(); len(stats) != 1 || stats[0].Clients != 1 {
+		t.Errorf("with a client: %+v", stats)
+	}
 	for _, when := range []string{"before", "after"} {
 		if _, err := dir.Mkdir(t.Context(), when, 0o755, 0); err != nil {
 			t.Errorf("%s the server came back: %v", when, err)
@@ -95,6 +100,7 @@ func TestAVolumeAndAClientShareASession(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(mnt.dir, "after")); err != nil {
 		t.Errorf("through the mount, without the client: %v", err)
 	}
+	nodetest.Eventually(t, "no client is counted any more", func() bool { return m.Volumes().ServerStats()[0].Clients == 0 })
 	mnt.unmount(t)
 	if err := m.Release(t.Context(), "v"); err != nil {
 		t.Error(err)
@@ -171,6 +177,50 @@ func TestOnlyRootAndItsOwnUserAreLentSessions(t *testing.T) {
 	}
 	if _, _, err := through(t, socket, e.URL); err != nil {
 		t.Errorf("its own: %v", err)
+	}
+}
+
+// TestClientsLeaveRoomForVolumes: the server has as many requests of clients as they may have under way in a session, and answers
+// none, which keeps no mount of that session from being used.
+func TestClientsLeaveRoomForVolumes(t *testing.T) {
+	nodetest.NoLeaks(t)
+	const clients, requests = 5, 64 // more than a connection takes
+	e, m := nodetest.Export(t), nodetest.NewMounter(t)
+	server := freeze(t, e)
+	socket, _ := lending(t, m.Volumes())
+	s := spec(t, e, "v", "v")
+	s.Server = server.url
+	mnt := serve(t, m, s)
+	defer mnt.unmount(t)
+	server.deafTo.Store(uint32(ninep.TypeTreadlink))
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel()
+	var roots [clients]*ninep.Fid
+	for i := range roots {
+		var err error
+		if _, roots[i], err = through(t, socket, server.url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range clients * requests {
+		waiting.Go(func() { _, _ = roots[i%clients].Readlink(ctx) })
+	}
+	const most = stream.DefaultSlots - stream.DefaultSlots/4 // of one flow
+	nodetest.Eventually(t, "the server has what it does not answer", func() bool { return server.swallowed.Load() == most })
+	path := filepath.Join(mnt.dir, "f")
+	if err := nodetest.WriteFile(path, "data"); err != nil {
+		t.Error(err)
+	}
+	if got, err := nodetest.ReadFile(path); err != nil || got != "data" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if err := os.Rename(path, path+"2"); err != nil {
+		t.Error(err)
+	}
+	if n := server.swallowed.Load(); n != most {
+		t.Errorf("meanwhile the server had %d requests of clients, %d before", n, most)
 	}
 }
 

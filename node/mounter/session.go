@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/csi-9p/csi-9p/driver"
@@ -40,16 +41,20 @@ type sessionKey struct {
 
 // session is a connection to a server, shared by volumes.
 type session struct {
-	key   sessionKey
-	refs  int           // guarded by sessions.mu
-	ready chan struct{} // closed when what follows is set
-	err   error         // why there is no session
+	key     sessionKey
+	refs    int           // guarded by sessions.mu
+	volumes int           // among them; guarded by sessions.mu
+	waits   time.Duration // for a lost server: reconnectTimeout of these; guarded by sessions.mu
+	ready   chan struct{} // closed when what follows is set
+	err     error         // why there is no session
 	*ninep.Session
 	dialer *dialer
 	arena  *transport.Arena
 	locks  *ninefs.LockTable
 	fids   *ninefs.FidCache
-	lent   *transport.Flow // of who uses the session through the gateway
+
+	lent    *transport.Flow // of who uses the session through the gateway
+	clients atomic.Int64    // the trees that these have attached
 }
 
 // sessions are those that are open. The zero value is ready.
@@ -62,8 +67,8 @@ type sessions struct {
 }
 
 // get returns the session for a volume on the server of url, opened if it is
-// the first. put gives it back. A device bears one session, which is as its first
-// volume wants it. A session that is lost because the ends are not set up for each
+// the first. put gives it back. A device bears one session, whatever its volumes
+// ask for: see admit. A session that is lost because the ends are not set up for each
 // other is no session: its users wait for people.
 func (s *sessions) get(ctx context.Context, url dial.URL, o dial.Options, p params.Parameters) (*session, error) {
 	url.Aname = ""
@@ -140,6 +145,35 @@ func (s *sessions) claim(key sessionKey) (got *session, first bool) {
 	}
 	got.refs++
 	return got, !known
+}
+
+// admit makes a reference one of a volume's, which dismiss gives back. It refuses
+// a volume that the session does not suit. reconnectTimeout of a device's session
+// is that of its first volume: who uses it through the gateway has no wish.
+func (s *sessions) admit(got *session, p params.Parameters) error {
+	if err := got.suits(p); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if got.volumes == 0 {
+		got.waits = p.ReconnectTimeout
+		got.SetReconnectTimeout(got.waits)
+	}
+	if got.waits != p.ReconnectTimeout {
+		return fmt.Errorf("%w: reconnectTimeout=%s: the device's session, which all its volumes on a node share, has %s: give them the same",
+			ErrSpec, p.ReconnectTimeout, got.waits)
+	}
+	got.volumes++
+	return nil
+}
+
+// dismiss gives a volume's reference back.
+func (s *sessions) dismiss(got *session) {
+	s.mu.Lock()
+	got.volumes--
+	s.mu.Unlock()
+	s.put(got)
 }
 
 // put gives a reference back and closes the session with the last one. A

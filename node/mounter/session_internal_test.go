@@ -2,7 +2,9 @@ package mounter
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/csi-9p/csi-9p/driver/params"
 	"github.com/csi-9p/csi-9p/ninep"
@@ -39,26 +41,46 @@ func TestAVolumeWhoseConnectionEndedIsNotServed(t *testing.T) {
 	}
 }
 
-// A device bears one session, whatever its volumes ask for: the second one's is
-// the first one's, unless it is to speak another dialect.
+// A device bears one session, whatever its volumes ask for: one that asks for
+// what the session has not is refused by the parameter.
 func TestADeviceHasOneSession(t *testing.T) {
 	device := dial.URL{Scheme: dial.Virtio, Host: "share"}
-	first := &session{key: sessionKey{server: device.String()}, ready: make(chan struct{}), Session: new(ninep.Session), dialer: new(dialer)}
-	close(first.ready)
-	open := sessions{open: map[sessionKey]*session{first.key: first}}
-	p := params.Defaults()
-	p.ReconnectTimeout *= 2
-	if got, err := open.get(t.Context(), device, dial.Options{}, p); got != first || err != nil {
-		t.Fatalf("with another reconnectTimeout: %p, %v; want %p", got, err, first)
-	}
-	for dialect, suits := range map[params.Dialect]bool{params.DialectL: true, params.DialectAuto: true, params.DialectU: false} {
-		p.Dialect = dialect
+	lent := &session{key: sessionKey{server: device.String()}, ready: make(chan struct{}), Session: new(ninep.Session), dialer: new(dialer)}
+	close(lent.ready)
+	open := sessions{open: map[sessionKey]*session{lent.key: lent}}
+	lent.refs++ // of the gateway
+	volume := func(dialect params.Dialect, patience time.Duration) error {
+		p := params.Defaults()
+		p.Dialect, p.ReconnectTimeout = dialect, patience
 		got, err := open.get(t.Context(), device, dial.Options{}, p)
-		if got != first || err != nil {
-			t.Fatalf("with dialect %s: %p, %v; want %p", dialect, got, err, first)
+		if got != lent || err != nil {
+			t.Fatalf("%p, %v; want %p", got, err, lent)
 		}
-		if err := got.suits(p); (err == nil) != suits || !suits && !errors.Is(err, ErrSpec) {
-			t.Errorf("dialect %s: %v", dialect, err)
+		err = open.admit(got, p)
+		if err != nil {
+			open.put(got)
 		}
+		return err
+	}
+	for _, step := range []struct {
+		dialect  params.Dialect
+		patience time.Duration
+		refused  string // by this parameter
+	}{
+		{dialect: params.DialectL, patience: time.Hour}, // the first volume's counts
+		{dialect: params.DialectAuto, patience: time.Hour},
+		{dialect: params.DialectU, patience: time.Hour, refused: "dialect"},
+		{dialect: params.DialectL, patience: time.Minute, refused: "reconnectTimeout"},
+		{dialect: params.DialectL, patience: 0, refused: "reconnectTimeout"},
+	} {
+		if err := volume(step.dialect, step.patience); (err == nil) != (step.refused == "") || err != nil && (!errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), step.refused+"=")) {
+			t.Errorf("%+v: %v", step, err)
+		}
+	}
+	for range 2 {
+		open.dismiss(lent)
+	}
+	if err := volume(params.DialectL, time.Minute); err != nil || lent.refs != 2 {
+		t.Errorf("with another reconnectTimeout, when the other volumes are gone: %v, %d references", err, lent.refs)
 	}
 }

@@ -72,6 +72,7 @@ func (s *sessions) stats() []driver.ServerStats {
 		}
 		all.Add(session.Session)
 		used, limit := session.arena.Usage()
+		all.Clients += int(session.clients.Load())
 		all.ArenaUsed += used
 		all.ArenaLimit += limit
 	}

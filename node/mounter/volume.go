@@ -87,12 +87,14 @@ func prepare(ctx context.Context, sessions *sessions, spec Spec, o Options) (*Vo
 		ended: make(chan struct{}), done: make(chan struct{}),
 		flow: transport.NewFlow(spec.Context.Parameters.MaxInFlight),
 	}
-	if err = s.suits(spec.Context.Parameters); err == nil {
+	giveBack := sessions.put
+	if err = sessions.admit(s, spec.Context.Parameters); err == nil {
+		giveBack = sessions.dismiss
 		err = v.open(ctx)
 	}
 	if err != nil {
 		err = s.explain(err)
-		sessions.put(s)
+		giveBack(s)
 		return nil, spec.blame(err)
 	}
 	return v, nil
@@ -197,7 +199,7 @@ func (v *Volume) finish(now *served) {
 	defer close(v.done)
 	v.err = now.conn.Wait()
 	close(v.ended)
-	letGo := sync.OnceFunc(func() { v.sessions.put(v.session) })
+	letGo := sync.OnceFunc(func() { v.sessions.dismiss(v.session) })
 	impatient := time.AfterFunc(drainGrace, letGo)
 	if now.scanner != nil {
 		now.scanner.Stop()
@@ -217,7 +219,7 @@ func (v *Volume) Discard() {
 		v.linger.Stop()
 	}
 	v.root.Drop()
-	v.sessions.put(v.session)
+	v.sessions.dismiss(v.session)
 }
 
 // Close ends the connection, whoever uses its mount. Requests under way may
