@@ -275,7 +275,7 @@ func (c *clunk) received() {
 func (f *Fid) Remove(ctx context.Context) error {
 	err := f.session.do(ctx, func(l *link, again bool) error {
 		err := f.removeOn(ctx, l)
-		if again && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESTALE)) {
+		if again && IsErrno(err, unix.ENOENT, unix.ESTALE) {
 			return nil // the try whose connection was lost has done it
 		}
 		return err

@@ -184,8 +184,7 @@ const (
 func (l *link) withRoom(ctx context.Context, try func() error) error {
 	for {
 		err := try()
-		full := errors.Is(err, unix.ENFILE) || errors.Is(err, unix.EMFILE)
-		if !full || time.Since(l.made) > noticeTime || !pause(ctx, noticePause) {
+		if !IsErrno(err, unix.ENFILE, unix.EMFILE) || time.Since(l.made) > noticeTime || !pause(ctx, noticePause) {
 			return err
 		}
 	}

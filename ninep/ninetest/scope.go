@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -115,7 +114,7 @@ func (s *scope) ok(err error, what string) {
 // fails ends the rule unless the error is one of those numbers.
 func (s *scope) fails(err error, what string, want ...unix.Errno) {
 	s.tb.Helper()
-	if !slices.ContainsFunc(want, func(e unix.Errno) bool { return errors.Is(err, e) }) {
+	if !ninep.IsErrno(err, want...) {
 		s.tb.Fatalf("%s: error %v, want %v", what, err, want)
 	}
 }

@@ -45,12 +45,7 @@ func sessionsAgree(s *scope) {
 
 // exhausted is how a server may say that it has no more room for a fid.
 func exhausted(err error) bool {
-	for _, e := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ERANGE, unix.ENOSPC} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return ninep.IsErrno(err, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ERANGE, unix.ENOSPC)
 }
 
 // gather calls more until it says no, at most n times, and fails the rule

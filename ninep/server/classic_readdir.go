@@ -1,8 +1,6 @@
 package server
 
 import (
-	"errors"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
@@ -43,7 +41,7 @@ func (c *conn) putStat(l *listing, name string) error {
 		d = c.newStat(st, name)
 		err = c.form.describe(&d, st, l.dir.fd, name)
 	}
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
+	if ninep.IsErrno(err, unix.ENOENT, unix.EINVAL) {
 		return nil
 	}
 	if err != nil {

@@ -256,12 +256,7 @@ func (s *Server) closeFiles() {
 
 // transient reports whether accept(2) may succeed later: it ran out of descriptors or memory, or the peer is gone.
 func transient(err error) bool {
-	for _, errno := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED, unix.EINTR} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
+	return ninep.IsErrno(err, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED, unix.EINTR)
 }
 
 func sleep(ctx context.Context, d time.Duration) {
