@@ -172,13 +172,7 @@ func TestKernelChecksPermissions(t *testing.T) {
 func TestServerChecksPermissions(t *testing.T) {
 	noLeak(t)
 	s := exporter(t)
-	var session atomic.Pointer[ninep.Session]
-	m := mount(t, s, func(o *ninefs.Options) {
-		o.Attach = func(ctx context.Context, uid uint32) (*ninep.Fid, error) {
-			return session.Load().Attach(ctx, ninep.AttachOptions{UID: uid})
-		}
-	})
-	session.Store(m.session)
+	m := mountByUser(t, s)
 	check(t, os.Mkdir(m.path("open"), 0o755))
 	check(t, os.Chmod(m.path("open"), 0o777))
 	write(t, m.path("open/secret"), "secret")
@@ -191,6 +185,37 @@ func TestServerChecksPermissions(t *testing.T) {
 		t.Errorf("made by 1001, owned by %d", st.Uid)
 	}
 	wantContent(t, m.path("open/secret"), "secret")
+}
+
+// mountByUser mounts a share whose server checks permissions.
+func mountByUser(t *testing.T, s share) *mounted {
+	t.Helper()
+	var session atomic.Pointer[ninep.Session]
+	m := mount(t, s, func(o *ninefs.Options) {
+		o.Attach = func(ctx context.Context, uid uint32) (*ninep.Fid, error) {
+			return session.Load().Attach(ctx, ninep.AttachOptions{UID: uid})
+		}
+	})
+	session.Store(m.session)
+	return m
+}
+
+// TestHandleOfAnother: what one user has open is nothing that another acts through when the file has no name any more.
+func TestHandleOfAnother(t *testing.T) {
+	noLeak(t)
+	s := exporter(t)
+	m := mountByUser(t, s)
+	write(t, filepath.Join(s.root, "f"), "content")
+	check(t, os.Chown(filepath.Join(s.root, "f"), 1000, 1000))
+	check(t, as(t, 0, 0, append(python(`
+def become(uid): os.seteuid(0); os.seteuid(uid)
+become(1000); owner = os.open(sys.argv[1], os.O_RDWR)
+become(1001); other = os.open(sys.argv[1], os.O_RDONLY)
+become(0); os.unlink(sys.argv[1])
+become(1001)
+try: os.fchmod(other, 0o666)
+except OSError: sys.exit(0)
+sys.exit("another user changed the mode to %o" % os.fstat(other).st_mode)`), m.path("f"))...))
 }
 
 func TestXattr(t *testing.T) {

@@ -77,11 +77,21 @@ func (s *handles) get(id uint64) *handle {
 }
 
 // of returns an open handle of a node, one for writing if there is one, or nil.
-func (s *handles) of(n *node) *handle {
+func (s *handles) of(n *node) *handle { return s.pick(n, func(*handle) bool { return true }) }
+
+// by is of for the handles of one user, in whose name the server carries out what is done through them.
+func (s *handles) by(n *node, uid uint32) *handle {
+	return s.pick(n, func(h *handle) bool { return h.uid == uid })
+}
+
+func (s *handles) pick(n *node, suits func(*handle) bool) *handle {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var found *handle
 	for _, h := range n.opened {
+		if !suits(h) {
+			continue
+		}
 		if found = h; h.writable() {
 			break
 		}

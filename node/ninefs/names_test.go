@@ -222,6 +222,49 @@ func TestMovedElsewhere(t *testing.T) {
 	})
 }
 
+// TestMovedWhileOpen: a file that is open can be changed, wherever another client moved it, though its fid was given up.
+func TestMovedWhileOpen(t *testing.T) {
+	noLeak(t)
+	s := exporter(t)
+	m := mount(t, s, func(o *ninefs.Options) { o.Fids, o.AttrTimeout = ninefs.NewFidCache(1), -1 })
+	write(t, m.path("other"), "")
+	f := openRW(t, m.path("f"))
+	_, err := f.WriteString("content")
+	check(t, err)
+	for i, away := range []func() error{
+		func() error { return os.Rename(filepath.Join(s.root, "f"), filepath.Join(s.root, "g")) },
+		func() error { return os.Remove(filepath.Join(s.root, "g")) },
+	} {
+		stat(t, m.path("other"))
+		check(t, away())
+		check(t, f.Truncate(int64(5-i)))
+		check(t, f.Chmod(0o640))
+		info, err := f.Stat()
+		check(t, err)
+		if info.Size() != int64(5-i) || info.Mode() != 0o640 {
+			t.Errorf("size %d, mode %o", info.Size(), info.Mode())
+		}
+	}
+}
+
+// TestDirectoryMovedWhileOpen is the same of a directory: what is in it is found through its descriptor.
+func TestDirectoryMovedWhileOpen(t *testing.T) {
+	noLeak(t)
+	s := exporter(t)
+	m := mount(t, s, func(o *ninefs.Options) { o.Fids, o.AttrTimeout = ninefs.NewFidCache(1), -1 })
+	write(t, m.path("other"), "")
+	check(t, os.Mkdir(m.path("d"), 0o755))
+	dir, err := unix.Open(m.path("d"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	check(t, err)
+	defer unix.Close(dir)
+	check(t, os.Rename(filepath.Join(s.root, "d"), filepath.Join(s.root, "e")))
+	stat(t, m.path("other"))
+	fd, err := unix.Openat(dir, "f", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	check(t, err)
+	check(t, unix.Close(fd))
+	stat(t, filepath.Join(s.root, "e/f"))
+}
+
 // TestLinkedElsewhere: a file that another client gave a second name stays one file here when it loses its first while it is open.
 func TestLinkedElsewhere(t *testing.T) {
 	onServers(t, func(t *testing.T, s share) {

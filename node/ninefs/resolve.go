@@ -9,8 +9,8 @@ import (
 	"github.com/csi-9p/csi-9p/node/fuse"
 )
 
-// loan is a fid of a node for one operation: one of the cache's, or an open handle's where the node has no name to walk to it
-// by.
+// loan is a fid of a node for one operation: one of the cache's, or that of a handle which the user has open where no name leads to
+// the node.
 type loan struct {
 	*ninep.Fid
 	cached *cachedFid
@@ -72,11 +72,33 @@ func (fs *FS) borrow(ctx context.Context, n *node, uid uint32) (loan, error) {
 	if n == fs.tree.root {
 		return fs.attach(ctx, uid)
 	}
+	l, err := fs.walkTo(ctx, n, uid)
+	if isGone(err) { // for whoever has it open it is still there
+		if h := fs.handles.by(n, uid); h != nil {
+			return fs.viaHandle(ctx, h)
+		}
+	}
+	return l, err
+}
+
+// viaHandle returns a fid of a node that is open. From an open one no names can be walked: of a directory it is another.
+func (fs *FS) viaHandle(ctx context.Context, h *handle) (loan, error) {
+	l := loan{Fid: h.fid}
+	if h.dir != nil {
+		fid, err := fs.bind(func() (*ninep.Fid, error) { return h.fid.Walk(ctx) })
+		if err != nil {
+			return loan{}, err
+		}
+		f := fs.fids.add(h.node, h.uid, fid)
+		l = loan{f.Fid, f, false}
+	}
+	return fs.checked(ctx, h.node, l)
+}
+
+// walkTo returns a fid of a node that was walked to by a name of it; ESTALE: none leads there.
+func (fs *FS) walkTo(ctx context.Context, n *node, uid uint32) (loan, error) {
 	top, names, at := fs.path(n, uid)
 	if top == nil {
-		if h := fs.handles.of(n); h != nil {
-			return fs.checked(ctx, n, loan{Fid: h.fid})
-		}
 		return loan{}, unix.ESTALE
 	}
 	from, err := fs.borrow(ctx, top, uid)
@@ -97,16 +119,16 @@ func (fs *FS) borrow(ctx context.Context, n *node, uid uint32) (loan, error) {
 		return loan{}, err
 	}
 	if fs.tree.strayed(n, at) {
-		return fs.borrow(ctx, n, uid)
+		return fs.walkTo(ctx, n, uid)
 	}
 	return loan{}, unix.ESTALE
 }
 
-// checked returns a fid of a node that has no name, if it still is the node's: a server that goes by the path under which the
+// checked returns a fid of a node that no name leads to, if it still is the node's: a server that goes by the path under which the
 // fid came about may have another file there by now.
 func (fs *FS) checked(ctx context.Context, n *node, l loan) (loan, error) {
 	attr, err := l.Getattr(ctx, ninep.AttrBasic)
-	if err == nil && !n.is(attr) {
+	if isGone(err) || err == nil && !n.is(attr) {
 		err = unix.ESTALE
 	}
 	if err != nil {
