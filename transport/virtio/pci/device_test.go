@@ -231,12 +231,18 @@ func TestUnconfirmedResetWithoutMemory(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
+	m.keptUntilItConfirms(o)
+}
+
+// keptUntilItConfirms checks that the first device, which is stuck, was not given back, and is once it confirms its reset.
+func (m *machine) keptUntilItConfirms(o pci.Options) {
+	m.t.Helper()
 	if m.drivers[first] != "uio_pci_generic" {
-		t.Errorf("given to %q, which would wait for it without end", m.drivers[first])
+		m.t.Errorf("given to %q, which would wait for it without end", m.drivers[first])
 	}
 	m.stuck = false
-	if err := mustOpen(t, o).Close(); err != nil {
-		t.Fatal(err)
+	if err := mustOpen(m.t, o).Close(); err != nil {
+		m.t.Fatal(err)
 	}
 	m.untouched(first)
 }
@@ -255,14 +261,7 @@ func TestUnconfirmedResetAtOpen(t *testing.T) {
 	if _, err := os.Stat(left); err != nil {
 		t.Errorf("its pages: %v", err)
 	}
-	if m.drivers[first] != "uio_pci_generic" {
-		t.Errorf("given to %q, which would wait for it without end", m.drivers[first])
-	}
-	m.stuck = false
-	if err := mustOpen(t, o).Close(); err != nil {
-		t.Fatal(err)
-	}
-	m.untouched(first)
+	m.keptUntilItConfirms(o)
 }
 
 func TestQueueIsSetUp(t *testing.T) {
