@@ -13,8 +13,14 @@ import (
 	"github.com/csi-9p/csi-9p/ninep"
 )
 
-// TestPrefetch: what a read that goes out with an open brings, and that it is over once, whatever becomes of the open.
+// TestPrefetch: what a read that goes out with an open brings, or behind it where the server is not known to keep messages in order,
+// and that it is over once, whatever becomes of the open.
 func TestPrefetch(t *testing.T) {
+	t.Run("in order", func(t *testing.T) { testPrefetch(t, true) })
+	t.Run("in turn", func(t *testing.T) { testPrefetch(t, false) })
+}
+
+func testPrefetch(t *testing.T, inOrder bool) {
 	g := newGate(t)
 	content := pattern(5000)
 	ok(t, os.WriteFile(filepath.Join(g.root, "file"), content, 0o600))
@@ -36,8 +42,10 @@ func TestPrefetch(t *testing.T) {
 		{"cancelled", "file", ended, 10, -1, context.Canceled},
 	} {
 		_, root := g.open(ninep.Config{Msize: 64 << 10})
-		_, err := root.Getattr(ctx, ninep.AttrBasic) // tells that the server keeps messages in order
-		ok(t, err)
+		if inOrder {
+			_, err := root.Getattr(ctx, ninep.AttrBasic) // tells that the server does
+			ok(t, err)
+		}
 		done := make(chan int, 2)
 		p := &ninep.Prefetch{Buf: make([]byte, c.ask), Done: func(n int, err error) {
 			if err != nil {

@@ -86,10 +86,14 @@ func (v *visit) on(ctx context.Context, l *link) error {
 			return err
 		}
 	}
-	if v.open && !v.to.isOpen() {
-		return unlessRefused(v.to.openOn(ctx, l, v.flags))
+	if !v.open || v.to.isOpen() {
+		return nil
 	}
-	return nil
+	err := v.to.openOn(ctx, l, v.flags)
+	if err == nil {
+		l.post(v.read()...) // to be under way while whoever opens the file gets to reading it
+	}
+	return unlessRefused(err)
 }
 
 // walk sends the Twalk; together: and at once all that follows.
@@ -112,10 +116,7 @@ func (v *visit) walk(ctx context.Context, l *link, together bool) error {
 		requests = append(requests, v.to.lopen(v.flags))
 	}
 	opened := len(requests) - 1
-	if p := v.prefetch; p != nil && len(p.Buf) <= v.to.MaxPayload() {
-		requests, v.prefetch = append(requests, v.to.prefetch(p)), nil
-	}
-	errs := l.exchangeAll(ctx, requests)
+	errs := l.exchangeAll(ctx, append(requests, v.read()...))
 	if err := w.outcome(errs[0]); err != nil {
 		return err // so are the others, about a fid that there is not
 	}
@@ -126,6 +127,16 @@ func (v *visit) walk(ctx context.Context, l *link, together bool) error {
 		return unlessRefused(errs[opened])
 	}
 	return nil
+}
+
+// read is the Tread that is wanted with the open, once, if one message holds it.
+func (v *visit) read() []request {
+	p := v.prefetch
+	if p == nil || len(p.Buf) > v.to.MaxPayload() {
+		return nil
+	}
+	v.prefetch = nil
+	return []request{v.to.prefetch(p)}
 }
 
 // step is the Twalk.

@@ -124,8 +124,9 @@ func TestReadTree(t *testing.T) {
 }
 
 // TestOpenWithoutRead: who opens files and does not read them has the server read one of them at most.
-func TestOpenWithoutRead(t *testing.T) {
-	s := exporter(t)
+func TestOpenWithoutRead(t *testing.T) { onServers(t, testOpenWithoutRead) }
+
+func testOpenWithoutRead(t *testing.T, s share) {
 	m := mount(t, s)
 	primed(t, m, s)
 	for i := range 20 {
@@ -189,8 +190,9 @@ func TestPrefetchCoherence(t *testing.T) {
 }
 
 // TestPrefetchMemory: files that are open and not read hold a bounded part of the arena, for a moment.
-func TestPrefetchMemory(t *testing.T) {
-	s := exporter(t)
+func TestPrefetchMemory(t *testing.T) { onServers(t, testPrefetchMemory) }
+
+func testPrefetchMemory(t *testing.T, s share) {
 	m := mount(t, s)
 	primed(t, m, s)
 	for i := range 100 {
