@@ -1,6 +1,7 @@
 package ninep_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/csi-9p/csi-9p/ninep"
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
 // TestWalkAttrs: each name has an outcome of its own, also of more names than go out at once, whether the server is known to keep the
@@ -67,21 +69,45 @@ func TestWalkAttrsCancelled(t *testing.T) {
 	<-flushed
 }
 
-// TestWalkOpenKnown: the attributes are those of the file that the name leads to, whatever file the fid is of that it is taken to be
-// known by, and on a server that is not known to keep the order of messages.
+// TestWalkOpenKnown: what is opened is the file that the name leads to, and so are the attributes, whatever file the fid is of that it
+// is taken to be known by, and on a server that is not known to keep the order of messages. A fid that it was not known by is ended.
 func TestWalkOpenKnown(t *testing.T) {
 	g := newGate(t)
-	ok(t, os.WriteFile(filepath.Join(g.root, "file"), make([]byte, 7), 0o600))
+	content := pattern(7)
+	ok(t, os.WriteFile(filepath.Join(g.root, "file"), content, 0o600))
 	ok(t, os.WriteFile(filepath.Join(g.root, "other"), make([]byte, 9), 0o600))
-	for _, name := range []string{"file", "other"} {
-		_, root := g.open(ninep.Config{})
+	ok(t, os.Link(filepath.Join(g.root, "file"), filepath.Join(g.root, "link")))
+	for _, name := range []string{"file", "other", "link", "gone"} {
+		s, root := g.open(ninep.Config{})
 		ctx := testContext(t)
+		ok(t, os.WriteFile(filepath.Join(g.root, "gone"), nil, 0o600))
 		known, err := root.Walk(ctx, name)
 		ok(t, err)
-		f, a, err := root.WalkOpen(ctx, "file", unix.O_RDONLY, ninep.OpenHints{Known: known})
+		ok(t, os.Remove(filepath.Join(g.root, "gone")))
+		hints := ninep.OpenHints{Known: func() *ninep.Fid { return known }}
+		f, a, err := root.WalkOpen(ctx, "file", unix.O_RDONLY, &hints)
 		ok(t, err)
-		if a.Size != 7 || !f.IsOpen() {
-			t.Errorf("known as %s: %d bytes, open %t", name, a.Size, f.IsOpen())
+		buf := make([]byte, 10)
+		n, err := f.Read(ctx, buf, 0)
+		ok(t, err)
+		if a.Size != 7 || !bytes.Equal(buf[:n], content) || f.Path() != "/file" {
+			t.Errorf("known as %s: %d bytes, read %x of %s", name, a.Size, buf[:n], f.Path())
 		}
+		if (name == "file") != (f == known) || (name == "file") != (hints.Spare != nil) {
+			t.Errorf("known as %s: it is what was opened: %t, another one in its place: %t", name, f == known, hints.Spare != nil)
+		}
+		if hints.Spare != nil {
+			if a, err := hints.Spare.Getattr(ctx, ninep.AttrBasic); err != nil || a.Size != 7 || hints.Spare.IsOpen() {
+				t.Errorf("in its place: %d bytes, %v, open %t", a.Size, err, hints.Spare.IsOpen())
+			}
+			ok(t, hints.Spare.Clunk(ctx))
+		}
+		ok(t, f.Clunk(ctx))
+		lab.Eventually(t, 5*time.Second, func() error {
+			if n := s.Stats().Fids; n != 1 {
+				return fmt.Errorf("known as %s: %d fids are left", name, n)
+			}
+			return nil
+		})
 	}
 }

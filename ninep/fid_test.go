@@ -373,7 +373,7 @@ func visiting(t *testing.T, g *gate, root *ninep.Fid, meanwhile func(sent <-chan
 	})
 	done := make(chan error)
 	go func() {
-		f, a, err := root.WalkOpen(testContext(t), "f", unix.O_RDONLY, ninep.OpenHints{})
+		f, a, err := root.WalkOpen(testContext(t), "f", unix.O_RDONLY, &ninep.OpenHints{})
 		if err == nil && (a.Size != 7 || !f.IsOpen()) {
 			err = fmt.Errorf("%+v, open %t", a, f.IsOpen())
 		}
@@ -396,10 +396,10 @@ func TestVisitRefused(t *testing.T) {
 	ok(t, os.Symlink("anywhere", filepath.Join(g.root, "link")))
 	ctx := testContext(t)
 	for range 2 {
-		if _, _, err := root.WalkOpen(ctx, "nope", unix.O_RDONLY, ninep.OpenHints{}); !errors.Is(err, unix.ENOENT) {
+		if _, _, err := root.WalkOpen(ctx, "nope", unix.O_RDONLY, &ninep.OpenHints{}); !errors.Is(err, unix.ENOENT) {
 			t.Errorf("a missing name: %v", err)
 		}
-		f, a, err := root.WalkOpen(ctx, "link", unix.O_RDONLY, ninep.OpenHints{})
+		f, a, err := root.WalkOpen(ctx, "link", unix.O_RDONLY, &ninep.OpenHints{})
 		ok(t, err)
 		if a.Mode&unix.S_IFMT != unix.S_IFLNK || f.IsOpen() {
 			t.Errorf("mode %o, open %t", a.Mode, f.IsOpen())

@@ -42,7 +42,7 @@ func TestReconnectMidway(t *testing.T) {
 			if _, err := root.Getattr(ctx, ninep.AttrBasic); err != nil {
 				return err
 			}
-			f, a, err := root.WalkOpen(ctx, "file", unix.O_RDONLY, ninep.OpenHints{})
+			f, a, err := root.WalkOpen(ctx, "file", unix.O_RDONLY, &ninep.OpenHints{})
 			if err == nil && (a.Size != 7 || !f.IsOpen()) {
 				err = errors.New("wrong attributes, or not open")
 			}
@@ -199,7 +199,7 @@ func TestFirstReplyLost(t *testing.T) {
 	ok(t, os.WriteFile(filepath.Join(g.root, "file"), []byte("123"), 0o600))
 	for name, operation := range map[string]func(context.Context, *ninep.Fid) (*ninep.Fid, error){
 		"open": func(ctx context.Context, root *ninep.Fid) (*ninep.Fid, error) {
-			f, _, err := root.WalkOpen(ctx, "file", unix.O_RDWR, ninep.OpenHints{})
+			f, _, err := root.WalkOpen(ctx, "file", unix.O_RDWR, &ninep.OpenHints{})
 			return f, err
 		},
 		"create": func(ctx context.Context, root *ninep.Fid) (*ninep.Fid, error) {

@@ -53,7 +53,7 @@ func testPrefetch(t *testing.T, inOrder bool) {
 			}
 			done <- n
 		}}
-		f, _, err := root.WalkOpen(c.ctx, c.name, unix.O_RDONLY, ninep.OpenHints{Prefetch: p})
+		f, _, err := root.WalkOpen(c.ctx, c.name, unix.O_RDONLY, &ninep.OpenHints{Prefetch: p})
 		if !errors.Is(err, c.err) {
 			t.Errorf("%s: open: %v, want %v", c.what, err, c.err)
 		}

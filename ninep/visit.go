@@ -10,11 +10,12 @@ type visit struct {
 	names    []string
 	walked   bool // to is bound: should the connection be lost, the next one binds it again
 	ask      bool
-	known    *Fid // is likely to be of the same file: then its attributes, asked for at the same time, will do
-	asked    bool // known's attributes do
+	asked    bool // attr is what was asked for
 	attr     attrReply
 	open     bool
-	flags    uint32 // 9P's
+	flags    uint32      // 9P's
+	known    func() *Fid // see [OpenHints]
+	spare    *Fid
 	prefetch *Prefetch
 }
 
@@ -25,19 +26,24 @@ func (f *Fid) WalkAttr(ctx context.Context, name string) (*Fid, Attr, error) {
 
 // WalkOpen is WalkAttr that opens the file as well, flags being the host's O_*. If the server refuses to, the fid is not open:
 // Open then tells why.
-func (f *Fid) WalkOpen(ctx context.Context, name string, flags uint32, hints OpenHints) (*Fid, Attr, error) {
-	v := &visit{names: []string{name}, ask: true, known: hints.Known, open: true, flags: wireFlags(flags), prefetch: hints.Prefetch}
+func (f *Fid) WalkOpen(ctx context.Context, name string, flags uint32, hints *OpenHints) (*Fid, Attr, error) {
+	v := &visit{names: []string{name}, ask: true, open: true, flags: wireFlags(flags), known: hints.Known, prefetch: hints.Prefetch}
 	fid, attr, err := f.visit(ctx, v)
 	if v.prefetch != nil {
 		v.prefetch.Done(0, errUnsent)
 	}
+	hints.Spare = v.spare
 	return fid, attr, err
 }
 
 // OpenHints save round trips.
 type OpenHints struct {
-	Known    *Fid      // is likely to be of that file; nil: there is none
-	Prefetch *Prefetch // is wanted where it goes out with the rest; nil: it is not. Done is told in any case
+	// Known, unless nil, is called where it helps, and gives away a fid that is likely to be of that file, is not open and in nobody
+	// else's use; nil: there is none.
+	Known    func() *Fid
+	Prefetch *Prefetch // is wanted with the open, or right behind it; nil: it is not. Done is told in any case
+
+	Spare *Fid // set: another fid of the file, not open, in place of the known one; nil: there is none
 }
 
 // CloneOpen is Walk without names that opens the file as well, as WalkOpen does.
@@ -86,26 +92,27 @@ func (v *visit) on(ctx context.Context, l *link) error {
 			return err
 		}
 	}
-	if !v.open || v.to.isOpen() {
+	if !v.open {
 		return nil
 	}
-	err := v.to.openOn(ctx, l, v.flags)
-	if err == nil {
-		l.post(v.read()...) // to be under way while whoever opens the file gets to reading it
+	if !v.to.isOpen() {
+		if err := v.to.openOn(ctx, l, v.flags); err != nil {
+			return unlessRefused(err)
+		}
 	}
-	return unlessRefused(err)
+	l.post(v.read()...) // to be under way while whoever opens the file gets to reading it
+	return nil
 }
 
 // walk sends the Twalk; together: and at once all that follows.
 func (v *visit) walk(ctx context.Context, l *link, together bool) error {
 	w, walk := v.step(l)
-	switch {
-	case together:
-	case v.ask && v.known != nil:
-		errs := l.exchangeAll(ctx, []request{walk, v.known.getattr(&v.attr, AttrBasic)})
-		v.asked = errs[1] == nil && v.attr.QID == w.qid()
-		return w.outcome(errs[0])
-	default:
+	if !together {
+		if v.known != nil && l.dialect == DialectL {
+			if known := v.known(); known != nil {
+				return v.walkBeside(ctx, l, known, w, walk)
+			}
+		}
 		return w.outcome(l.roundTrip(ctx, walk))
 	}
 	requests := []request{walk}
@@ -127,6 +134,20 @@ func (v *visit) walk(ctx context.Context, l *link, together bool) error {
 		return unlessRefused(errs[opened])
 	}
 	return nil
+}
+
+// walkBeside sends the Twalk and, as they need not wait for it, asks a known fid for the attributes and opens it. If the walk comes
+// to the same file at the same place, the two fids change parts, and that is the visit. Else the known one is good for nothing.
+func (v *visit) walkBeside(ctx context.Context, l *link, known *Fid, w *walk, walk request) error {
+	errs := l.exchangeAll(ctx, []request{walk, known.getattr(&v.attr, AttrBasic), known.lopen(v.flags)})
+	err := w.outcome(errs[0])
+	v.asked = err == nil && errs[1] == nil && v.attr.QID == w.qid()
+	if v.asked && errs[2] == nil && known.QID().SameFile(w.qid()) && known.where() == v.to.where() {
+		v.to, v.spare = known, v.to
+		return nil
+	}
+	known.Drop()
+	return err
 }
 
 // read is the Tread that is wanted with the open, once, if one message holds it.

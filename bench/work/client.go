@@ -59,7 +59,7 @@ func (c Client) open(ctx context.Context, roots ...*ninep.Fid) (slices []measure
 		if i == 0 {
 			file, err = c.fill(ctx)
 		} else {
-			file, _, err = root.WalkOpen(ctx, c.Name, unix.O_RDWR, ninep.OpenHints{})
+			file, _, err = root.WalkOpen(ctx, c.Name, unix.O_RDWR, &ninep.OpenHints{})
 		}
 		if err != nil {
 			return nil, nil, errors.Join(err, end())

@@ -68,6 +68,19 @@ func (c *FidCache) has(n *node, uid uint32) bool {
 	return n.fid(uid) != nil
 }
 
+// claim gives the fid of a node away, or returns nil if it is on loan, or there is none.
+func (c *FidCache) claim(n *node, uid uint32) *ninep.Fid {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := n.fid(uid)
+	if f == nil || f.users > 0 || f.elem == nil {
+		return nil
+	}
+	f.users++ // or remove would end it
+	c.remove(f)
+	return f.Fid
+}
+
 // add takes over a fid of a node and lends it. A fid that the cache had of the node makes way. Of a node that has ended
 // meanwhile none is kept.
 func (c *FidCache) add(n *node, uid uint32, fid *ninep.Fid) *cachedFid {

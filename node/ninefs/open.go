@@ -106,14 +106,14 @@ func (fs *FS) revisit(
 	case asked&unix.O_TRUNC != 0: // not before it is known to be the file that the kernel checked permissions of
 		fid, attr, err = fs.walkAttr(ctx, dir, name, uid)
 	default:
-		var known *ninep.Fid
-		if f := fs.fids.get(n, uid); f != nil {
-			known = f.Fid
-			defer fs.fids.put(f)
-		}
+		hints := ninep.OpenHints{Known: func() *ninep.Fid { return fs.fids.claim(n, uid) }}
 		fid, attr, err = fs.visit(ctx, dir, uid, func(d *ninep.Fid) (*ninep.Fid, ninep.Attr, error) {
-			return d.WalkOpen(ctx, name, fs.openFlags(asked), ninep.OpenHints{Known: known, Prefetch: ahead.once()})
+			hints.Prefetch = ahead.once()
+			return d.WalkOpen(ctx, name, fs.openFlags(asked), &hints)
 		})
+		if hints.Spare != nil {
+			fs.fids.put(fs.fids.add(n, uid, hints.Spare))
+		}
 	}
 	if isGone(err) {
 		return nil, attr, unix.ESTALE

@@ -95,7 +95,7 @@ func TestReadTree(t *testing.T) {
 		trips int64 // a file, beside the first ones
 	}{
 		"in order": {exporter, inOrder},
-		"in turn":  {func(t testing.TB) share { return poorQIDs(t, exporter(t)) }, 3},
+		"in turn":  {func(t testing.TB) share { return poorQIDs(t, exporter(t)) }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeak(t)
