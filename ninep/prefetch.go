@@ -1,7 +1,7 @@
 package ninep
 
-// Prefetch is a read of the beginning of a file that goes out with its open. Nobody waits for it, and it fails rather than outlive
-// its connection. It is the caller's, and not to be touched until Done.
+// Prefetch is a read of the beginning of a file that goes out with its open, or right behind it. Nobody waits for it, and it fails
+// rather than outlive its connection. It is the caller's, and not to be touched until Done.
 type Prefetch struct {
 	Buf []byte // lent to the transport until Done, one message's worth at most
 	// Done is called once, from any goroutine, also that of the open, and must not block. A short read is not the end of the file.

@@ -4,7 +4,8 @@ import "context"
 
 // visit walks to a new fid and asks what is there, or opens it, or both. The messages go out back to back where the server
 // keeps those about one fid in order, and a visit is one round trip. Elsewhere each waits for the one before it: diod, in 1.0.24
-// as in 1.1.0, works on the messages of a connection concurrently, and crashes of a Tgetattr on a fid whose Twalk is under way.
+// as in 1.1.0, works on the messages of a connection concurrently, and crashes of a Tgetattr on a fid whose Twalk is under way. But
+// a fid that is known to be of the file need not wait.
 type visit struct {
 	from, to *Fid
 	names    []string

@@ -12,9 +12,9 @@ import (
 	"github.com/csi-9p/csi-9p/transport"
 )
 
-// Whoever reads a tree opens each file and reads it from the beginning. Where the messages of an open go out together, the read of
-// a small file goes with them, and the kernel's READ, which comes when the open is answered, finds its data here: the file as it
-// was at the open, which is what close-to-open promises.
+// Whoever reads a tree opens each file and reads it from the beginning. So the read of a small file goes out with the messages of its
+// open, or right behind them where those wait for each other, and the kernel's READ, which comes when the open is answered, finds its
+// data here or under way: the file as it was at the open, which is what close-to-open promises.
 
 const (
 	// prefetchMost is the size of the largest file that is read with its open.
