@@ -64,25 +64,12 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	if err != nil {
 		return err
 	}
-	if fs.outdated(n, attr, epoch) {
-		fid.Drop()
-		return unix.ESTALE // the kernel then looks again, and finds another node
-	}
-	truncates := in.Flags&unix.O_TRUNC != 0
-	keep := fs.o.Cache == Loose || fs.o.Cache == CloseToOpen && fs.refresh(ctx, n, attr, epoch, truncates)
-	n.remode(attr.Mode)
-	mode, err := fs.openFid(ctx, fid, in.Flags)
-	if err == nil && truncates {
-		n.resized(0)
-	}
-	if err == nil && in.OpenFlags&fuse.OpenKillSUIDGID != 0 && fs.privileged(attr.Mode) {
-		err = fs.dropPrivileges(ctx, fid, n, attr.Mode)
-	}
+	mode, err := fs.openAs(ctx, n, fid, attr, in, epoch)
 	if err != nil {
 		fid.Drop()
 		return err
 	}
-	h := &handle{node: n, fid: fid, flags: in.Flags, uid: uid, mode: fs.openMode(n, in.Flags, keep) | mode}
+	h := &handle{node: n, fid: fid, flags: in.Flags, uid: uid, mode: mode}
 	ahead.keep(h, attr.Size)
 	if err := fs.handles.add(h); err != nil {
 		fs.endPrefetch(h)
@@ -91,6 +78,28 @@ func (fs *FS) open(ctx context.Context, r *fuse.Request) error {
 	}
 	r.ReplyOpen(&fuse.OpenOut{Fh: h.id, OpenFlags: h.mode})
 	return nil
+}
+
+// openAs opens what was found to have these attributes at epoch, and returns what the kernel is told of it. What that must not show any
+// more is dropped before.
+func (fs *FS) openAs(ctx context.Context, n *node, fid *ninep.Fid, attr ninep.Attr, in *fuse.OpenIn, epoch uint64) (fuse.OpenFlags, error) {
+	if fs.outdated(n, attr, epoch) {
+		return 0, unix.ESTALE // the kernel then looks again, and finds another node
+	}
+	truncates := in.Flags&unix.O_TRUNC != 0
+	keep := fs.o.Cache == Loose || fs.o.Cache == CloseToOpen && fs.refresh(ctx, n, attr, epoch, truncates)
+	n.remode(attr.Mode)
+	mode, err := fs.openFid(ctx, fid, in.Flags)
+	if err != nil {
+		return 0, err
+	}
+	if truncates {
+		n.resized(0)
+	}
+	if in.OpenFlags&fuse.OpenKillSUIDGID != 0 && fs.privileged(attr.Mode) {
+		err = fs.dropPrivileges(ctx, fid, n, attr.Mode)
+	}
+	return fs.openMode(n, in.Flags, keep) | mode, err
 }
 
 // revisit returns a new fid of a node, walked to by its name, and the attributes that the file has now. The fid may be open, as
