@@ -35,6 +35,7 @@ func files(content map[string]string) fstest.MapFS {
 func wellEquipped() map[string]string {
 	return map[string]string{
 		"proc/self/status":                                        "Name:\tcsi-9p\nCapEff:\t000001ffffffffff\n",
+		"proc/self/uid_map":                                       "         0          0 4294967295\n",
 		"proc/sys/fs/fuse/max_pages_limit":                        "256\n",
 		"proc/filesystems":                                        "nodev\tsysfs\nnodev\tfuse\nnodev\t9p\n\text4\n",
 		"proc/modules":                                            "",
@@ -115,6 +116,7 @@ func TestWhatIsMissing(t *testing.T) {
 		tells     []string
 	}{
 		{"no capability", "privilege", "", edit("proc/self/status", "CapEff:\t00000000a80425fb\n"), doctor.Fail, []string{"CAP_SYS_ADMIN", "root", "privileged"}},
+		{"a user namespace", "privilege", "", edit("proc/self/uid_map", "         0          0          1\n"), doctor.Fail, []string{"user namespace", "hostUsers"}},
 		{"no /proc", "privilege", "", edit("proc/self/status", ""), doctor.Fail, []string{"no /proc", "mount -t proc"}},
 		{"no module fuse", "FUSE", "", noFUSE(unix.ENOENT, "lib/modules/6.18/modules.dep", "kernel/fs/fuse/fuse.ko.zst:"), doctor.Fail, []string{"modprobe -a fuse"}},
 		{"neither module nor device seen", "FUSE", "", emptyChroot, doctor.Fail, []string{"on the node: modprobe -a fuse", "device /dev/fuse"}},

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,24 +10,34 @@ import (
 
 // checkPrivilege looks for CAP_SYS_ADMIN, without which nothing is mounted.
 func checkPrivilege(m *Machine, _ need) Check {
-	c := Check{Name: "privilege"}
+	c := Check{Name: "privilege", Status: Fail}
 	status, err := m.read("proc/self/status")
-	if err != nil {
-		c.Status, c.Found, c.Cure = Fail, "there is no /proc to see it in", "mount /proc where it runs (mount -t proc proc /proc)"
-		return c
+	switch {
+	case err != nil:
+		c.Found, c.Cure = "there is no /proc to see it in", "mount /proc where it runs (mount -t proc proc /proc)"
+	case !administers(status):
+		c.Found, c.Cure = "may not mount: no CAP_SYS_ADMIN", "run it as root; in a container, with securityContext.privileged: true"
+	case m.inUserNamespace():
+		c.Found, c.Cure = "may not mount: CAP_SYS_ADMIN is that of a user namespace", "run it as the machine's root; in a pod, without hostUsers: false"
+	default:
+		c.Status, c.Found = OK, "may mount (CAP_SYS_ADMIN)"
 	}
-	for line := range strings.Lines(status) {
-		value, is := strings.CutPrefix(line, "CapEff:")
-		if !is {
-			continue
-		}
-		caps, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
-		if err == nil && caps&(1<<unix.CAP_SYS_ADMIN) != 0 {
-			c.Status, c.Found = OK, "may mount (CAP_SYS_ADMIN)"
-			return c
-		}
-	}
-	c.Status, c.Found = Fail, "may not mount: no CAP_SYS_ADMIN"
-	c.Cure = "run it as root; in a container, with securityContext.privileged: true"
 	return c
+}
+
+// administers tells whether a process has CAP_SYS_ADMIN, by its status (proc_pid_status(5)).
+func administers(status string) bool {
+	for line := range strings.Lines(status) {
+		if value, is := strings.CutPrefix(line, "CapEff:"); is {
+			caps, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			return err == nil && caps&(1<<unix.CAP_SYS_ADMIN) != 0
+		}
+	}
+	return false
+}
+
+// inUserNamespace tells whether users here are others than the machine's (user_namespaces(7)).
+func (m *Machine) inUserNamespace() bool {
+	uids, err := m.read("proc/self/uid_map")
+	return err == nil && !slices.Equal(strings.Fields(uids), []string{"0", "0", "4294967295"})
 }
