@@ -116,7 +116,8 @@ func TestWhatIsMissing(t *testing.T) {
 		tells     []string
 	}{
 		{"no capability", "privilege", "", edit("proc/self/status", "CapEff:\t00000000a80425fb\n"), doctor.Fail, []string{"CAP_SYS_ADMIN", "root", "privileged"}},
-		{"a user namespace", "privilege", "", edit("proc/self/uid_map", "         0          0          1\n"), doctor.Fail, []string{"user namespace", "hostUsers"}},
+		{"a user namespace", "privilege", "", edit("proc/self/uid_map", "         0          0          1\n"), doctor.Warn, []string{"user namespace", "hostUsers"}},
+		{"a device in a user namespace", "privilege", "virtio://share0", edit("proc/self/uid_map", "         0          0          1\n"), doctor.Fail, []string{"user namespace", "machine's root"}},
 		{"no /proc", "privilege", "", edit("proc/self/status", ""), doctor.Fail, []string{"no /proc", "mount -t proc"}},
 		{"no module fuse", "FUSE", "", noFUSE(unix.ENOENT, "lib/modules/6.18/modules.dep", "kernel/fs/fuse/fuse.ko.zst:"), doctor.Fail, []string{"modprobe -a fuse"}},
 		{"neither module nor device seen", "FUSE", "", emptyChroot, doctor.Fail, []string{"on the node: modprobe -a fuse", "device /dev/fuse"}},
