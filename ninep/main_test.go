@@ -3,7 +3,7 @@ package ninep_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/csi-9p/csi-9p/test/lab"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { lab.Main(m, nil) }

@@ -10,6 +10,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,8 +25,14 @@ import (
 // of its descendants: what Main looks for at the end.
 const markEnv = "CSI9P_LAB_RUN"
 
+// tended is set by [Main], which removes what fixtures make.
+var tended bool
+
 // run is the directory of this test run, made when first asked for.
 var run = sync.OnceValues(func() (string, error) {
+	if !tended {
+		return "", errors.New("TestMain does not call lab.Main: nothing would remove it")
+	}
 	dir, err := os.MkdirTemp("", "csi-9p-lab-")
 	if err != nil {
 		return "", err
@@ -51,6 +58,7 @@ func Main(m *testing.M, children map[string]Work, foreign ...goleak.Option) {
 		}
 	}
 	before := openFiles()
+	tended = true
 	code := m.Run()
 	restore()
 	for _, left := range append(leftovers(), leaks(before, foreign)...) {
