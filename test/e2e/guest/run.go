@@ -100,7 +100,7 @@ func (l *Lab) plan() []*plan {
 // guestsAtOnce is how many guests this machine has processors and memory for. A guest waits often enough, and spins on an idle
 // processor meanwhile, that four on two processors do half as much again as two.
 func guestsAtOnce() (int, error) {
-	const needed = qemu.Memory + 1<<30 // with QEMU's own, and that of what is beside it
+	const needed = qemu.Memory + 512<<20 // with QEMU's own, and that of what is beside it
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return 0, err

@@ -58,7 +58,7 @@ func tags(name string, n int) []string {
 const VirtiofsTag = "vfs0"
 
 // Memory is how much a guest has, in bytes; its initramfs lies in it.
-const Memory = 3 << 30
+const Memory = 2 << 30
 
 // hugePages of 2 MiB each are for a driver without an IOMMU.
 const hugePages = "96"
