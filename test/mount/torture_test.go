@@ -12,7 +12,7 @@ import (
 func TestTorture(t *testing.T) {
 	steps := "1500"
 	if testing.Short() { // where processors are emulated
-		steps = "300"
+		steps = "200"
 	}
 	forServers(t, func(t *testing.T, server *lab.Server) {
 		for _, c := range []struct {
