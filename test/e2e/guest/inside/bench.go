@@ -131,7 +131,7 @@ func unmountOthers() error {
 }
 
 // rounds is how often everything is done.
-const rounds = 3
+const rounds = 5
 
 // measure does all the work, in each round everywhere before the next piece of work, and in each round by another system
 // first.
