@@ -39,8 +39,8 @@ func (all *ServerStats) AddClosed(s *ninep.Session) {
 
 // Clone returns a copy that shares nothing.
 func (all *ServerStats) Clone() ServerStats {
-	c := ServerStats{Server: all.Server, Connected: all.Connected, Lost: all.Lost, Reconnects: all.Reconnects, Clients: all.Clients,
-		ArenaUsed: all.ArenaUsed, ArenaLimit: all.ArenaLimit}
+	c := *all
+	c.Stats = ninep.Stats{}
 	c.Stats.Add(all.Stats)
 	return c
 }
