@@ -88,7 +88,7 @@ func (v *onShare) mark(ctx context.Context) error {
 	}
 	v.record.State = record.Deleting
 	err := v.store.Put(ctx, v.record)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if ninep.IsErrno(err, unix.ENOSPC, unix.EDQUOT) {
 		return nil
 	}
 	return err

@@ -2,7 +2,6 @@ package mounter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/csi-9p/csi-9p/driver/params"
@@ -19,7 +18,7 @@ func (v *Volume) Stats(ctx context.Context) (Usage, error) {
 		return Usage{}, v.session.explain(fmt.Errorf("it does not answer: %w", ninep.ErrLost))
 	}
 	share, err := v.root.Statfs(ctx)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+	if ninep.IsErrno(err, unix.EOPNOTSUPP, unix.ENOSYS) {
 		// Of the share nothing is known: what the volume may have counts as room.
 		size := uint64(v.capacity.Load())
 		share, err = ninep.Statfs{BlockSize: 1, Blocks: size, BlocksFree: size, BlocksAvail: size}, nil

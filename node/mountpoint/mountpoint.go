@@ -130,18 +130,14 @@ func (m Mounter) GetMountRefs(path string) ([]string, error) {
 		return nil, err
 	}
 	path = filepath.Clean(path)
-	var top *mount.MountInfo
-	for i := range table {
-		if table[i].MountPoint == path {
-			top = &table[i]
-		}
-	}
-	if top == nil {
+	here := at(table, path)
+	if len(here) == 0 {
 		return nil, nil
 	}
+	top := here[len(here)-1]
 	var refs []string
 	for _, info := range table {
-		if info.MountPoint != path && SameFilesystem(info, *top) && info.Root == top.Root {
+		if info.MountPoint != path && SameFilesystem(info, top) && info.Root == top.Root {
 			refs = append(refs, info.MountPoint)
 		}
 	}

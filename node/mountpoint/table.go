@@ -33,14 +33,17 @@ func At(path string) ([]mount.MountInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	path = filepath.Clean(path)
-	var at []mount.MountInfo
+	return at(table, filepath.Clean(path)), nil
+}
+
+// at is At in a table, of a clean path.
+func at(table []mount.MountInfo, path string) (found []mount.MountInfo) {
 	for _, info := range table {
 		if info.MountPoint == path {
-			at = append(at, info)
+			found = append(found, info)
 		}
 	}
-	return at, nil
+	return found
 }
 
 // SameFilesystem tells whether a and b are mounts of one file system.

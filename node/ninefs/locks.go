@@ -2,7 +2,6 @@ package ninefs
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -182,7 +181,7 @@ func (fs *FS) takeBack(h *handle, want rangeLock, before []rangeLock, why error)
 
 // noServerLocks learns from an error that the server has no locks, which then are this machine's own.
 func (fs *FS) noServerLocks(err error) bool {
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+	if ninep.IsErrno(err, unix.EOPNOTSUPP, unix.ENOSYS) {
 		fs.localLocks.Store(true)
 		return true
 	}

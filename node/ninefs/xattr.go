@@ -3,7 +3,6 @@ package ninefs
 import (
 	"bytes"
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -73,7 +72,7 @@ func (fs *FS) getxattr(ctx context.Context, r *fuse.Request) error {
 	name := string(r.Name())
 	return fs.onXattrs(ctx, r, func(n *node, f *ninep.Fid) error {
 		value, err := abandonable(ctx, func() ([]byte, error) { return f.GetXattr(ctx, name) })
-		if name == capability && (errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP)) {
+		if name == capability && ninep.IsErrno(err, unix.ENODATA, unix.EOPNOTSUPP) {
 			n.caps.set(fs.ttl)
 			err = unix.ENODATA
 		}
